@@ -85,7 +85,7 @@ pub enum Payload {
     /// In the carrying shard's arena.
     Copied { start: u32, len: u32 },
     /// By reference: too large to copy.
-    Held(SmallVec<[Bytes; 4]>),
+    Held(SmallVec<[Bytes; 1]>),
     /// Rows of a request that a local model decoded.
     Rows(Box<Table>),
     /// Reply of a local model.

@@ -1,0 +1,201 @@
+//! Bodies that stream through while a copy of their head is kept.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use weir_exchange::{End, ErrorType};
+
+use crate::clock::Stamp;
+use crate::live::{Live, Owner};
+use crate::refusal::Refusal;
+use crate::upstream::Lease;
+
+/// Why a body ended early; hyper closes the connection that carried it.
+#[derive(Debug)]
+pub(crate) struct Broken(pub(crate) &'static str);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A client's body on its way to a model server.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    inner: Incoming,
+    live: Rc<Live>,
+    limit: u64,
+}
+
+impl RequestBody {
+    /// Streams `inner`, up to `limit` bytes.
+    pub(crate) fn new(inner: Incoming, live: Rc<Live>) -> Self {
+        if inner.is_end_stream() {
+            live.request_complete(Stamp::recent());
+        }
+        let limit = live.route.rule.config.body_bytes;
+        Self { inner, live, limit }
+    }
+
+    fn fail(&self, why: Refusal, words: &'static str) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.live.request_fault.replace(Some(why));
+        Poll::Ready(Some(Err(Broken(words))))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.live.awaits_client.set(polled.is_pending());
+        let frame = match ready!(polled) {
+            None => {
+                self.live.request_complete(Stamp::recent());
+                return Poll::Ready(None);
+            }
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return self.fail(Refusal::ClientGone, "the client broke off its body"),
+        };
+        if let Some(data) = frame.data_ref() {
+            let now = Stamp::recent();
+            if self.live.saw_request(data, now) > self.limit {
+                return self.fail(Refusal::BodyTooLarge { limit: self.limit }, "the body is over its limit");
+            }
+            if self.inner.is_end_stream() {
+                self.live.request_complete(now);
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    /// Written by Weir itself; the exchange ends when it is read or dropped.
+    Own { bytes: Option<Bytes>, _owner: Option<Owner> },
+    /// A model server's body, streaming.
+    Stream(Box<Stream>),
+}
+
+/// A response on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    inner: Incoming,
+    owner: Owner,
+    lease: Option<Lease>,
+}
+
+impl ReplyBody {
+    /// Weir's own words.
+    pub(crate) fn own(bytes: Bytes, owner: Option<Owner>) -> Self {
+        Self::Own { bytes: Some(bytes).filter(|b| !b.is_empty()), _owner: owner }
+    }
+
+    /// A body from upstream; `lease` goes back to its pool at the end.
+    pub(crate) fn stream(inner: Incoming, owner: Owner, lease: Lease) -> Self {
+        let mut stream = Stream { inner, owner, lease: Some(lease) };
+        if stream.inner.is_end_stream() {
+            stream.complete();
+        }
+        Self::Stream(Box::new(stream))
+    }
+}
+
+impl Stream {
+    fn complete(&mut self) {
+        self.owner.ended(End::Complete, None);
+        if let Some(lease) = self.lease.take()
+            && self.owner.live().request_is_complete()
+        {
+            lease.give_back(Stamp::recent());
+        }
+    }
+
+    fn broke(&mut self, end: End, error: ErrorType, words: &'static str) -> Broken {
+        self.owner.ended(end, Some(error));
+        self.lease = None;
+        Broken(words)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Pending => match self.owner.live().expired(cx) {
+                None => Poll::Pending,
+                Some(_) => Poll::Ready(Some(Err(self.broke(
+                    End::Timeout,
+                    ErrorType::Timeout,
+                    "the response stopped coming",
+                )))),
+            },
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.broke(
+                End::UpstreamReset,
+                ErrorType::Reset,
+                "the model server broke off its response",
+            )))),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.owner.live().saw_response(data, Stamp::recent());
+                }
+                // hyper does not ask again after the last byte of a known length.
+                if self.inner.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Self::Own { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own { bytes, .. } => bytes.is_none(),
+            Self::Stream(stream) => stream.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream(stream) => stream.inner.size_hint(),
+        }
+    }
+}

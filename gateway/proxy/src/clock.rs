@@ -1,0 +1,53 @@
+//! Time on the request path: nanoseconds since the process' anchor, and their wall-clock meaning.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+struct Anchor {
+    instant: Instant,
+    unix_ns: u64,
+}
+
+fn anchor() -> &'static Anchor {
+    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
+    ANCHOR.get_or_init(|| Anchor {
+        instant: Instant::now(),
+        unix_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
+    })
+}
+
+thread_local! {
+    static RECENT: Cell<Stamp> = const { Cell::new(Stamp(0)) };
+}
+
+/// A moment: nanoseconds since the anchor, monotonic. Never 0, so that 0 can say "not yet".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(pub(crate) u64);
+
+impl Stamp {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        let now = Self((anchor().instant.elapsed().as_nanos() as u64).max(1));
+        RECENT.set(now);
+        now
+    }
+
+    /// The last moment this thread looked at the clock: at most one tick of its worker ago. Good enough for idle times,
+    /// and it costs no reading of the clock.
+    pub(crate) fn recent() -> Self {
+        let recent = RECENT.get();
+        if recent.0 == 0 { Self::now() } else { recent }
+    }
+
+    /// Nanoseconds from an earlier moment; 0 if it is later.
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Unix time in nanoseconds, by the wall clock as it stood when the process started: a clock that jumps does not
+    /// tear a request in two.
+    pub(crate) fn unix_ns(self) -> u64 {
+        anchor().unix_ns + self.0
+    }
+}

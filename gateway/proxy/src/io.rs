@@ -1,0 +1,167 @@
+//! hyper's I/O traits over a tokio TCP stream, with the few bytes that were read to tell the protocols apart, and a
+//! note of when bytes last came.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clock::Stamp;
+
+/// What the worker's ticker needs to know of a client connection. Written by its own worker only; atomic because an
+/// upgraded connection must be `Send`.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// When the first byte of a request head came, 0 between requests.
+    pub(crate) head_began: AtomicU64,
+    /// When the connection last became idle (accepted, or its last exchange ended).
+    pub(crate) idle_since: AtomicU64,
+    /// Exchanges under way.
+    pub(crate) exchanges: AtomicU64,
+}
+
+impl Activity {
+    /// Bytes came: between requests they are the beginning of a head.
+    fn read(&self) {
+        if self.exchanges.load(Relaxed) == 0 && self.head_began.load(Relaxed) == 0 {
+            self.head_began.store(Stamp::recent().0, Relaxed);
+        }
+    }
+
+    /// A head was read whole and its exchange begins.
+    pub(crate) fn begin(&self) {
+        self.exchanges.store(self.exchanges.load(Relaxed) + 1, Relaxed);
+        self.head_began.store(0, Relaxed);
+    }
+
+    /// An exchange ended.
+    pub(crate) fn end(&self, now: Stamp) {
+        self.exchanges.store(self.exchanges.load(Relaxed).saturating_sub(1), Relaxed);
+        self.idle_since.store(now.0, Relaxed);
+    }
+}
+
+/// A stream hyper can drive.
+#[derive(Debug)]
+pub(crate) struct Io {
+    stream: TcpStream,
+    /// Bytes read ahead and how many of them were given out.
+    ahead: ([u8; 4], u8, u8),
+    activity: Option<Arc<Activity>>,
+}
+
+impl Io {
+    /// An upstream connection.
+    pub(crate) fn upstream(stream: TcpStream) -> Self {
+        Self { stream, ahead: ([0; 4], 0, 0), activity: None }
+    }
+
+    /// A client connection, of which up to four bytes were read already.
+    pub(crate) fn client(stream: TcpStream, ahead: &[u8], activity: Arc<Activity>) -> Self {
+        let mut bytes = [0; 4];
+        bytes[..ahead.len()].copy_from_slice(ahead);
+        Self { stream, ahead: (bytes, 0, ahead.len() as u8), activity: Some(activity) }
+    }
+
+    /// The stream, once hyper is done with it.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (bytes, from, to) = self.ahead;
+        if from < to {
+            let some = &bytes[from as usize..to as usize];
+            let n = some.len().min(cursor.remaining());
+            cursor.put_slice(&some[..n]);
+            self.ahead.1 += n as u8;
+            return Poll::Ready(Ok(()));
+        }
+        let read = read_into(&mut self.stream, cx, cursor);
+        if let (Poll::Ready(Ok(())), Some(activity)) = (&read, &self.activity) {
+            activity.read();
+        }
+        read
+    }
+}
+
+/// Reads into hyper's uninitialised buffer.
+#[expect(
+    unsafe_code,
+    reason = "hyper's cursor and tokio's ReadBuf describe the same memory; only the bridge is unsafe"
+)]
+fn read_into(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    mut cursor: ReadBufCursor<'_>,
+) -> Poll<io::Result<()>> {
+    // SAFETY: tokio only writes to the slice and never un-initialises it.
+    let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    let filled = buffer.filled().len();
+    // SAFETY: tokio initialised exactly the bytes it reports as filled.
+    unsafe { cursor.advance(filled) };
+    Poll::Ready(Ok(()))
+}
+
+impl Write for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // One plain send of a joined copy costs the kernel less than gathering two or three short pieces.
+        let total: usize = bufs.iter().map(|b| b.len()).sum();
+        if total > JOIN_UP_TO || bufs.len() < 2 {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        }
+        JOINED.with_borrow_mut(|joined| {
+            joined.clear();
+            bufs.iter().for_each(|buf| joined.extend_from_slice(buf));
+            Pin::new(&mut self.stream).poll_write(cx, joined)
+        })
+    }
+}
+
+thread_local! {
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A head and a small body.
+const JOIN_UP_TO: usize = 2048;
+
+/// Runs hyper's HTTP/2 tasks on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExec;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExec {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,231 @@
+//! One generation of routes and backends: made whole off the path, then published with one store.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use weir_config::{Backend, BackendKind, Config, Forward, Limits, PathMatch, Route};
+use weir_exchange::{ObservedRoute, RouteId};
+
+use crate::metrics::{ProxyMetrics, RouteCells};
+use crate::router::Router;
+use crate::seam::LocalModel;
+use crate::upstream::{Endpoint, EndpointBook};
+
+/// Route numbers by name, the same for one name over all generations.
+#[derive(Debug, Default)]
+pub struct RouteIds(Mutex<Vec<Arc<str>>>);
+
+impl RouteIds {
+    /// The number of a name.
+    pub fn id(&self, name: &Arc<str>) -> RouteId {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+            names.push(name.clone());
+            names.len() - 1
+        });
+        RouteId(at as u32)
+    }
+}
+
+/// What a generation is made of.
+pub struct SnapshotParts<'a> {
+    pub generation: u64,
+    pub config: &'a Config,
+    /// Loaded models by backend name; every local backend has one.
+    pub models: &'a HashMap<Arc<str>, Arc<dyn LocalModel>>,
+    pub ids: &'a RouteIds,
+    pub endpoints: &'a EndpointBook,
+}
+
+/// A generation, as the request path uses it.
+#[derive(Debug)]
+pub struct Snapshot {
+    generation: u64,
+    pub(crate) limits: Limits,
+    pub(crate) client_header: std::time::Duration,
+    pub(crate) client_idle: std::time::Duration,
+    pub(crate) trusted_proxies: bool,
+    pub(crate) router: Router,
+    pub(crate) routes: Vec<Arc<RouteRule>>,
+    pub(crate) backends: Vec<Arc<Target>>,
+}
+
+/// A route and where it leads.
+#[derive(Debug)]
+pub(crate) struct RouteRule {
+    pub(crate) config: Route,
+    pub(crate) observed: ObservedRoute,
+    pub(crate) http_route: Arc<str>,
+    pub(crate) target: Arc<Target>,
+}
+
+/// A backend, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: TargetKind,
+}
+
+pub(crate) enum TargetKind {
+    Forward { config: Forward, endpoints: Vec<Arc<Endpoint>> },
+    Local(Arc<dyn LocalModel>),
+}
+
+impl fmt::Debug for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forward { endpoints, .. } => f.debug_tuple("Forward").field(endpoints).finish(),
+            Self::Local(_) => f.write_str("Local"),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Builds a generation. The configuration was checked: a route whose backend is missing is left out.
+    pub fn new(parts: &SnapshotParts<'_>) -> Self {
+        let SnapshotParts { config, .. } = parts;
+        let backends: Vec<Arc<Target>> =
+            config.backends.iter().filter_map(|b| Target::new(b, parts)).map(Arc::new).collect();
+        let known: Vec<&Route> =
+            config.routes.iter().filter(|r| backends.iter().any(|b| b.name == r.backend)).collect();
+        let configs: Vec<Route> = known.into_iter().cloned().collect();
+        let router = Router::new(&configs);
+        let rule = |config: Route| {
+            let target = backends.iter().find(|b| b.name == config.backend)?.clone();
+            Some(Arc::new(RouteRule::new(config, target, parts)))
+        };
+        let routes = configs.into_iter().filter_map(rule).collect();
+        Self {
+            generation: parts.generation,
+            limits: config.limits.clone(),
+            client_header: config.timeouts.client_header,
+            client_idle: config.timeouts.client_idle,
+            trusted_proxies: config.gateway.trusted_proxies,
+            router,
+            routes,
+            backends,
+        }
+    }
+
+    /// The number of this generation.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The routes as the line off the path knows them.
+    pub fn observed(&self) -> impl Iterator<Item = &ObservedRoute> {
+        self.routes.iter().map(|r| &r.observed)
+    }
+
+    /// For each route: its name, its model as configured, and whether its backend can answer now.
+    pub fn readiness(&self) -> Vec<(ObservedRoute, bool)> {
+        let now = crate::clock::Stamp::now();
+        let usable = |target: &Target| match &target.kind {
+            TargetKind::Forward { endpoints, .. } => endpoints.iter().any(|e| e.available(now)),
+            TargetKind::Local(_) => true,
+        };
+        self.routes.iter().map(|r| (r.observed.clone(), usable(&r.target))).collect()
+    }
+
+    /// Exports the closed label sets of every route at 0.
+    pub fn announce(&self, metrics: &ProxyMetrics) {
+        metrics.announce("");
+        self.routes.iter().for_each(|route| metrics.announce(&route.observed.name));
+    }
+}
+
+impl Target {
+    fn new(backend: &Backend, parts: &SnapshotParts<'_>) -> Option<Self> {
+        let kind = match &backend.kind {
+            BackendKind::Forward(config) => TargetKind::Forward {
+                endpoints: config
+                    .endpoints
+                    .iter()
+                    .map(|e| parts.endpoints.endpoint(&backend.name, e))
+                    .collect(),
+                config: config.clone(),
+            },
+            BackendKind::Local(_) => TargetKind::Local(parts.models.get(&backend.name)?.clone()),
+        };
+        Some(Self { name: backend.name.clone(), kind })
+    }
+}
+
+impl RouteRule {
+    fn new(config: Route, target: Arc<Target>, parts: &SnapshotParts<'_>) -> Self {
+        let observed = ObservedRoute {
+            id: parts.ids.id(&config.name),
+            name: config.name.clone(),
+            generation: parts.generation,
+            observe: config.observe,
+            protocol: config.protocol.clone(),
+            output: config.output.clone(),
+            model: config.model.clone().unwrap_or_else(|| target.name.clone()),
+            model_version: config.model_version.clone().unwrap_or_default(),
+            model_header: config.model_header.as_deref().map(lower),
+            model_version_header: config.model_version_header.as_deref().map(lower),
+            model_from_request: config.model_from_request,
+            capture_limit: config.capture_limit,
+        };
+        let http_route = match &config.path {
+            PathMatch::Exact(path) => path.as_str().into(),
+            PathMatch::Prefix(path) => format!("{path}*").into(),
+        };
+        Self { config, observed, http_route, target }
+    }
+}
+
+fn lower(name: &str) -> Arc<str> {
+    name.to_ascii_lowercase().into()
+}
+
+/// One worker's copy of a generation: nothing in it is written by another thread.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) routes: Vec<Rc<RouteView>>,
+    /// Cells of requests that no route took.
+    pub(crate) unrouted: Rc<RouteCells>,
+}
+
+/// A route on one worker.
+#[derive(Debug)]
+pub(crate) struct RouteView {
+    pub(crate) rule: Arc<RouteRule>,
+    /// This worker's own: cloning it does not touch a counter that other workers clone.
+    pub(crate) observed: Arc<ObservedRoute>,
+    pub(crate) cells: Rc<RouteCells>,
+}
+
+/// A worker's cells by route, over all generations.
+#[derive(Debug, Default)]
+pub(crate) struct CellBook(HashMap<RouteId, Rc<RouteCells>, RandomState>);
+
+impl View {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, cells: &mut CellBook, metrics: &ProxyMetrics) -> Self {
+        let routes = snapshot.routes.iter().map(|rule| cells.view(rule, metrics)).collect();
+        let unrouted = cells.unrouted(metrics);
+        Self { snapshot, routes, unrouted }
+    }
+}
+
+impl CellBook {
+    /// A number no route gets.
+    const UNROUTED: RouteId = RouteId(u32::MAX);
+
+    fn view(&mut self, rule: &Arc<RouteRule>, metrics: &ProxyMetrics) -> Rc<RouteView> {
+        let observed = Arc::new(rule.observed.clone());
+        let new = || RouteCells::new(metrics, &observed.name, rule.http_route.clone());
+        let cells = self.0.entry(observed.id).or_insert_with(new).clone();
+        cells.set_http_route(rule.http_route.clone());
+        Rc::new(RouteView { rule: rule.clone(), observed, cells })
+    }
+
+    fn unrouted(&mut self, metrics: &ProxyMetrics) -> Rc<RouteCells> {
+        let new = || RouteCells::new(metrics, &Arc::default(), Arc::default());
+        self.0.entry(Self::UNROUTED).or_insert_with(new).clone()
+    }
+}

@@ -1,0 +1,128 @@
+//! W3C Trace Context, level 2: `traceparent` in and out. `tracestate` passes untouched beside a valid parent.
+//!
+//! Source: W3C Recommendation "Trace Context", sections 3.2 and 4.2.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
+use weir_exchange::TraceIds;
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Takes the caller's context, or starts a trace, and writes the header that makes Weir's span the upstream's parent.
+/// The sampled flag follows the caller; a trace that starts here is not sampled.
+pub(crate) fn join(headers: &mut HeaderMap) -> TraceIds {
+    let caller = single(headers).and_then(parse);
+    if caller.is_none() {
+        // A state without a valid parent must not be passed on.
+        headers.remove(&TRACESTATE);
+    }
+    let (trace_id, flags) = caller.unwrap_or_else(|| (new_trace_id(), TraceFlags::NOT_SAMPLED));
+    let span_id = SpanId::from(fastrand::u64(1..));
+    headers.insert(&TRACEPARENT, format(trace_id, span_id, flags));
+    TraceIds {
+        trace_id: u128::from_be_bytes(trace_id.to_bytes()),
+        span_id: u64::from_be_bytes(span_id.to_bytes()),
+        sampled: flags.is_sampled(),
+    }
+}
+
+/// The header's value if it was sent exactly once: two parents are no parent.
+fn single(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(&TRACEPARENT).iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.as_bytes())
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`; a later version may append fields after another dash.
+fn parse(value: &[u8]) -> Option<(TraceId, TraceFlags)> {
+    let (known, rest) = value.split_at_checked(55)?;
+    let version = hex(&known[..2])? as u8;
+    let shape = known[2] == b'-' && known[35] == b'-' && known[52] == b'-';
+    let tail_fits = if version == 0 { rest.is_empty() } else { rest.first().is_none_or(|b| *b == b'-') };
+    if !shape || version == 0xff || !tail_fits {
+        return None;
+    }
+    let trace = TraceId::from(hex(&known[3..35])?);
+    let span = SpanId::from(hex(&known[36..52])? as u64);
+    let flags = TraceFlags::new(hex(&known[53..55])? as u8);
+    (trace != TraceId::INVALID && span != SpanId::INVALID).then_some((trace, flags & TraceFlags::SAMPLED))
+}
+
+/// Lower-case hex only, as the recommendation requires.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value, digit| {
+        let nibble = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u128::from(nibble))
+    })
+}
+
+fn new_trace_id() -> TraceId {
+    TraceId::from(fastrand::u128(1..))
+}
+
+fn format(trace: TraceId, span: SpanId, flags: TraceFlags) -> HeaderValue {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    write_hex(&mut text[3..35], &trace.to_bytes());
+    write_hex(&mut text[36..52], &span.to_bytes());
+    write_hex(&mut text[53..55], &[flags.to_u8()]);
+    HeaderValue::from_bytes(&text).expect("hex digits and dashes are a header value")
+}
+
+fn write_hex(out: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn joined(values: &[&str]) -> (TraceIds, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(&TRACEPARENT, value.parse().unwrap());
+        }
+        headers.insert(&TRACESTATE, HeaderValue::from_static("vendor=1"));
+        (join(&mut headers), headers)
+    }
+
+    #[test]
+    fn a_valid_parent_keeps_its_trace_flag_and_state_and_gets_a_new_span() {
+        let (ids, headers) = joined(&[PARENT]);
+        assert_eq!(ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert!(ids.sampled);
+        let sent = headers[&TRACEPARENT].to_str().unwrap();
+        assert_eq!(sent, format!("00-{:032x}-{:016x}-01", ids.trace_id, ids.span_id));
+        assert_ne!(ids.span_id, 0x00f0_67aa_0ba9_02b7);
+        assert_eq!(headers[&TRACESTATE], "vendor=1");
+    }
+
+    #[test]
+    fn a_parent_that_is_not_one_starts_a_new_trace_without_state() {
+        let later = format!("01-{}", &PARENT[3..]);
+        for bad in [
+            "",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            let (ids, headers) = joined(&[bad]);
+            assert_ne!(ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, "{bad}");
+            assert!(!ids.sampled && !headers.contains_key(&TRACESTATE), "{bad}");
+        }
+        assert_eq!(joined(&[&later]).0.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert!(!joined(&[PARENT, PARENT]).0.sampled, "two parents are no parent");
+    }
+}

@@ -1,0 +1,11 @@
+//! Connections to model servers: shared endpoint state, and a pool of connections that belongs to one worker.
+
+mod connect;
+mod endpoint;
+mod pool;
+
+pub use endpoint::EndpointBook;
+
+pub(crate) use connect::ConnectError;
+pub(crate) use endpoint::{Endpoint, InFlight, pick};
+pub(crate) use pool::{Lease, Pools};
