@@ -1,10 +1,11 @@
 //! One metric name and all its label sets.
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 
 use crate::metric::{Metric, Sample, Value};
 
@@ -52,6 +53,14 @@ impl Spec {
         self
     }
 
+    /// The name OpenMetrics calls the family by: without `_total` for a counter.
+    pub fn base_name(&self) -> &str {
+        match self.shape {
+            Shape::Counter => self.name.strip_suffix("_total").unwrap_or(&self.name),
+            Shape::Gauge | Shape::Histogram(_) => &self.name,
+        }
+    }
+
     fn new(name: &str, help: &str, unit: &str, shape: Shape, labels: &[&str]) -> Self {
         let labels = labels.iter().map(|l| Arc::from(*l)).collect();
         Self { name: name.into(), help: help.into(), unit: unit.into(), shape, labels }
@@ -69,8 +78,8 @@ pub enum Cap {
 
 /// A family: cells by label set. Cloning shares it.
 ///
-/// [`Family::get`] gives the one shared cell of a label set; [`Family::local`] gives its caller a private cell of the
-/// set, so that a worker writes without sharing a cache line. A scrape sums them.
+/// [`Family::get`] gives the one shared cell of a label set; [`Family::local`] gives its caller a private
+/// cell of the set, so that a worker writes without sharing a cache line. A scrape sums them.
 #[derive(Debug)]
 pub struct Family<M>(Arc<Inner<M>>);
 
@@ -94,11 +103,28 @@ struct Inner<M> {
 /// Label values in the family's order.
 type Labels = Arc<[Arc<str>]>;
 
+/// Label values as a caller has them: looked up without allocating.
+struct Borrowed<'a>(&'a [&'a str]);
+
+impl Hash for Borrowed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A slice of `&str` and one of `Arc<str>` feed the hasher the same bytes.
+        self.0.hash(state);
+    }
+}
+
+impl Equivalent<Labels> for Borrowed<'_> {
+    fn equivalent(&self, key: &Labels) -> bool {
+        self.0.len() == key.len() && self.0.iter().zip(key.iter()).all(|(a, b)| **a == **b)
+    }
+}
+
 #[derive(Debug)]
 struct Series<M> {
     overflow: bool,
     shared: Arc<M>,
-    /// Private cells; their owners (workers) live as long as the process.
+    /// Private cells. One whose owner is gone is folded into `shared` when the next is asked for, so that
+    /// reloads do not pile them up.
     local: Vec<Arc<M>>,
     /// The value at the last sweep and when it last changed, for idle series.
     seen: Option<(Value, Duration)>,
@@ -129,15 +155,30 @@ impl<M: Metric> Family<M> {
     /// A private cell of a label set, for one writer only.
     pub fn local(&self, labels: &[&str]) -> Arc<M> {
         self.with_series(labels, |series, shape| {
+            series.fold_abandoned();
             let cell = Arc::new(M::zero(shape));
             series.local.push(cell.clone());
             cell
         })
     }
 
+    /// Makes label sets that are known beforehand, so that they are exported at 0 from the first scrape:
+    /// the increase of a counter first seen at 40 is 0.
+    pub fn touch(&self, sets: &[&[&str]]) {
+        sets.iter().for_each(|labels| self.with_series(labels, |_, _| ()));
+    }
+
+    /// [`Family::touch`] for every combination of the values of each label, in label order.
+    pub fn touch_product(&self, values: &[&[&str]]) {
+        let sets = values.iter().fold(vec![Vec::new()], |sets: Vec<Vec<&str>>, values| {
+            sets.iter().flat_map(|set| values.iter().map(move |v| [set.as_slice(), &[*v]].concat())).collect()
+        });
+        sets.iter().for_each(|labels| self.with_series(labels, |_, _| ()));
+    }
+
     /// Drops a label set, so that a thing which is gone is absent rather than 0. True if it was there.
     pub fn remove(&self, labels: &[&str]) -> bool {
-        self.lock().remove(&intern(labels)).is_some()
+        self.lock().remove(&Borrowed(labels)).is_some()
     }
 
     /// Drops every label set for which `keep` is false.
@@ -145,24 +186,13 @@ impl<M: Metric> Family<M> {
         self.lock().retain(|labels, series| series.overflow || keep(labels));
     }
 
-    /// Drops idle series of an open family; `now` is any monotonic clock. A cell somebody still holds is kept: what is
-    /// written to it must not be lost.
+    /// Drops idle series of an open family; `now` is any monotonic clock. A cell somebody still holds is
+    /// kept: what is written to it must not be lost.
     pub fn sweep(&self, now: Duration) {
         if self.0.cap == Cap::Closed {
             return;
         }
-        self.lock().retain(|_, series| {
-            let value = series.value();
-            match &series.seen {
-                Some((seen, at)) if *seen == value => {
-                    now.saturating_sub(*at) < IDLE || Arc::strong_count(&series.shared) > 1 || series.overflow
-                }
-                _ => {
-                    series.seen = Some((value, now));
-                    true
-                }
-            }
-        });
+        self.lock().retain(|_, series| series.overflow || !series.idle(now));
     }
 
     /// Every label set's value, sorted by label values.
@@ -176,6 +206,11 @@ impl<M: Metric> Family<M> {
         samples
     }
 
+    /// How the number of label sets is bounded.
+    pub fn cap(&self) -> Cap {
+        self.0.cap
+    }
+
     /// How often a label set was refused a series of its own.
     pub fn overflowed(&self) -> u64 {
         self.0.overflowed.load(Relaxed)
@@ -185,16 +220,16 @@ impl<M: Metric> Family<M> {
         let Inner { spec, cap, .. } = &*self.0;
         assert_eq!(labels.len(), spec.labels.len(), "label values of `{}` match its label names", spec.name);
         let mut all = self.lock();
-        let mut key = intern(labels);
-        let mut overflow = false;
-        if let Cap::Open { series } = cap
-            && all.len() >= *series
-            && !all.contains_key(&key)
-        {
-            self.0.overflowed.fetch_add(1, Relaxed);
-            overflow = true;
-            key = self.overflow_key(labels);
+        if let Some(series) = all.get_mut(&Borrowed(labels)) {
+            return take(series, &spec.shape);
         }
+        let overflow = matches!(cap, Cap::Open { series } if all.len() >= *series);
+        let key = if overflow {
+            self.0.overflowed.fetch_add(1, Relaxed);
+            self.overflow_key(labels)
+        } else {
+            intern(labels)
+        };
         let series = all.entry(key).or_insert_with(|| Series {
             overflow,
             shared: Arc::new(M::zero(&spec.shape)),
@@ -204,8 +239,9 @@ impl<M: Metric> Family<M> {
         take(series, &spec.shape)
     }
 
-    /// The overflow set keeps the route and empties the rest. One value more than there are labels keeps its key apart
-    /// from a real set whose labels are all empty; exposition reads only as many values as there are names.
+    /// The overflow set keeps the route and empties the rest. One value more than there are labels keeps
+    /// its key apart from a real set whose labels are all empty; exposition reads only as many values as
+    /// there are names.
     fn overflow_key(&self, labels: &[&str]) -> Labels {
         let keep =
             |(i, l): (usize, &&str)| if Some(i) == self.0.route { Arc::from(*l) } else { Arc::from("") };
@@ -221,6 +257,36 @@ impl<M: Metric> Family<M> {
 }
 
 impl<M: Metric> Series<M> {
+    /// True if the value has not changed for [`IDLE`] and nobody can change it; notes the value if it has.
+    fn idle(&mut self, now: Duration) -> bool {
+        let value = self.value();
+        match &self.seen {
+            Some((seen, at)) if *seen == value => now.saturating_sub(*at) >= IDLE && !self.held(),
+            _ => {
+                self.seen = Some((value, now));
+                false
+            }
+        }
+    }
+
+    /// A writer has a cell of this series.
+    fn held(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1 || self.local.iter().any(|cell| Arc::strong_count(cell) > 1)
+    }
+
+    /// Moves what writers that are gone have counted into the shared cell.
+    fn fold_abandoned(&mut self) {
+        let shared = &self.shared;
+        // `get_mut` succeeds only on the last reference, and then sees every write of the others.
+        self.local.retain_mut(|cell| match Arc::get_mut(cell) {
+            Some(abandoned) => {
+                shared.merge_from(abandoned);
+                false
+            }
+            None => true,
+        });
+    }
+
     fn value(&self) -> Value {
         let mut value = self.shared.read();
         self.local.iter().for_each(|cell| value.absorb(&cell.read()));

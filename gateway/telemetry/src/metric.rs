@@ -174,6 +174,8 @@ pub trait Metric: Send + Sync + 'static {
     fn zero(shape: &Shape) -> Self;
     /// The value now.
     fn read(&self) -> Value;
+    /// Adds what another cell of the same family holds.
+    fn merge_from(&self, other: &Self);
 }
 
 impl Metric for Counter {
@@ -183,6 +185,10 @@ impl Metric for Counter {
     fn read(&self) -> Value {
         Value::Counter(self.get())
     }
+    fn merge_from(&self, other: &Self) {
+        self.add(other.whole());
+        self.add_f64(f64::from_bits(other.fraction.load(Relaxed)));
+    }
 }
 
 impl Metric for Gauge {
@@ -191,6 +197,9 @@ impl Metric for Gauge {
     }
     fn read(&self) -> Value {
         Value::Gauge(self.get())
+    }
+    fn merge_from(&self, other: &Self) {
+        self.add(other.get());
     }
 }
 
@@ -207,5 +216,11 @@ impl Metric for Histogram {
             counts: self.buckets.iter().map(|b| b.load(Relaxed)).collect(),
             sum: f64::from_bits(self.sum.load(Relaxed)),
         }
+    }
+    fn merge_from(&self, other: &Self) {
+        for (mine, more) in self.buckets.iter().zip(&other.buckets) {
+            mine.fetch_add(more.load(Relaxed), Relaxed);
+        }
+        add_bits(&self.sum, f64::from_bits(other.sum.load(Relaxed)));
     }
 }

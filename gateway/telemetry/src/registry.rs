@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::family::{Family, Spec};
-use crate::metric::{Metric, Sample};
+use crate::check::{self, SpecFault};
+use crate::family::{Cap, Family, Spec};
+use crate::metric::{Metric, Sample, Value};
+
+/// Counts, by metric, what the caps of open families turned away; 0 from the first scrape.
+pub const OVERFLOW: &str = "weir_series_overflow_total";
 
 /// A part that can be scraped: a family, or something that computes its samples when asked (process metrics).
 pub trait Source: Send + Sync {
@@ -13,6 +17,10 @@ pub trait Source: Send + Sync {
     fn collect(&self, out: &mut Vec<Points>);
     /// Drops idle series; `now` is a monotonic clock.
     fn sweep(&self, _now: Duration) {}
+    /// How often a cap refused a label set a series of its own; `None` if there is no cap.
+    fn overflowed(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// One family at the moment of a scrape.
@@ -32,6 +40,9 @@ impl<M: Metric> Source for Family<M> {
     fn sweep(&self, now: Duration) {
         Self::sweep(self, now);
     }
+    fn overflowed(&self) -> Option<u64> {
+        (self.cap() != Cap::Closed).then(|| Self::overflowed(self))
+    }
 }
 
 /// The sources of one process. Cloning shares it.
@@ -43,27 +54,33 @@ struct Entry {
     source: Arc<dyn Source>,
 }
 
-/// A name is taken by a metric of another shape.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "metric `{name}` is already registered with another kind, unit, label set or edges (rename one of them)"
-)]
+/// A metric that cannot be registered, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metric `{name}` {fault}")]
 pub struct RegistryError {
     pub name: Arc<str>,
+    pub fault: SpecFault,
 }
 
 impl Registry {
     /// Registers a family under its name. The same family again (equal spec) replaces the old source.
     ///
     /// # Errors
-    /// The name is taken by a metric of another shape.
+    /// The name is taken by a metric of another shape, names or labels break the Prometheus grammar, or a
+    /// label is one the scraper writes (`job`, `instance`).
     pub fn family<M: Metric>(&self, family: &Family<M>) -> Result<(), RegistryError> {
         let spec = family.spec();
+        let refuse = |fault| RegistryError { name: spec.name.clone(), fault };
+        check::check(spec).map_err(refuse)?;
         let mut all = self.lock();
-        if let Some(Entry { spec: Some(old), .. }) = all.get(&spec.name)
-            && old != spec
-        {
-            return Err(RegistryError { name: spec.name.clone() });
+        for old in all.values().filter_map(|entry| entry.spec.as_ref()) {
+            if old.name == spec.name {
+                if old != spec {
+                    return Err(refuse(SpecFault::Taken));
+                }
+            } else if check::clash(old, spec) {
+                return Err(refuse(SpecFault::Clash { other: old.name.clone() }));
+            }
         }
         all.insert(spec.name.clone(), Entry { spec: Some(spec.clone()), source: Arc::new(family.clone()) });
         Ok(())
@@ -84,12 +101,22 @@ impl Registry {
         self.lock().get(name)?.spec.clone()
     }
 
-    /// Everything now, sorted by name; families without samples are included, so that the catalogue is complete.
+    /// Everything now, sorted by name; families without samples are included, so that the catalogue is
+    /// complete. Sources that compute the same metric are joined; of two that disagree on its shape the
+    /// first is kept, since a family that appears twice makes a scraper refuse everything.
     pub fn gather(&self) -> Vec<Points> {
-        let sources: Vec<_> = self.lock().values().map(|e| e.source.clone()).collect();
-        let mut out = Vec::with_capacity(sources.len());
-        sources.iter().for_each(|s| s.collect(&mut out));
+        let sources: Vec<_> = self.lock().iter().map(|(name, e)| (name.clone(), e.source.clone())).collect();
+        let mut out = Vec::with_capacity(sources.len() + 1);
+        sources.iter().for_each(|(_, source)| source.collect(&mut out));
+        out.extend(overflow(&sources));
         out.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        out.dedup_by(|later, first| {
+            let same = later.spec.name == first.spec.name;
+            if same && later.spec == first.spec {
+                first.samples.append(&mut later.samples);
+            }
+            same
+        });
         out
     }
 
@@ -103,4 +130,17 @@ impl Registry {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The registry's own family; absent while nothing is capped.
+fn overflow(sources: &[(Arc<str>, Arc<dyn Source>)]) -> Option<Points> {
+    let samples: Vec<Sample> = sources
+        .iter()
+        .filter_map(|(name, source)| {
+            let value = Value::Counter(source.overflowed()? as f64);
+            Some(Sample { labels: Arc::from([name.clone()]), overflow: false, value })
+        })
+        .collect();
+    let help = "Label sets without a series of their own, by the metric that is at its cap.";
+    (!samples.is_empty()).then(|| Points { spec: Spec::counter(OVERFLOW, help, &["metric"]), samples })
 }
