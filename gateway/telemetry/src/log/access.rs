@@ -99,9 +99,11 @@ mod tests {
     fn an_access_line_is_one_json_object() {
         let expect = concat!(
             r#"{"ts":"2023-11-14T22:13:20.123Z","kind":"access","#,
-            r#""trace_id":"00000000000000000000000000000af7","span_id":"000000000000b9c7","client":"192.0.2.7","route":"churn","method":"POST","#,
+            r#""trace_id":"00000000000000000000000000000af7","span_id":"000000000000b9c7","client":"192.0.2.7","#,
+            r#""route":"churn","method":"POST","#,
             r#""path":"/v1/models/churn:predict","status":502,"duration_ms":12.345,"#,
-            r#""upstream":"127.0.0.1:9000","upstream_ms":12.0,"request_bytes":120,"response_bytes":64,"error_type":"reset"}"#,
+            r#""upstream":"127.0.0.1:9000","upstream_ms":12.0,"#,
+            r#""request_bytes":120,"response_bytes":64,"error_type":"reset"}"#,
             "\n"
         );
         assert_eq!(access().line().end(), expect);
