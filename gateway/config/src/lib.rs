@@ -1,1 +1,35 @@
+//! Strict TOML to typed sections, every fault at once.
+//!
+//! Floor 1: pure but for [`Config::load`], which reads one file and the environment. The document is walked
+//! by hand, because serde's derive stops at the first fault; what is walked, suggested, documented and
+//! described to editors comes from one definition of every key (`section!`).
 
+mod backend;
+mod check;
+mod config;
+mod document;
+mod effective;
+mod expand;
+mod fault;
+mod gateway;
+mod key;
+mod kind;
+mod limits;
+mod manual;
+mod plugin;
+mod reader;
+mod reload;
+mod route;
+mod schema;
+mod section;
+
+pub use backend::{Artifact, Backend, BackendKind, Endpoint, Forward, Local, ModelPath, PluginPath, Ready};
+pub use config::{Config, DEFAULT, Loaded};
+pub use fault::{Fault, Faults};
+pub use gateway::Gateway;
+pub use limits::{Level, Limits, Log, Telemetry, Timeouts};
+pub use manual::manual;
+pub use plugin::{Plugin, PluginLimits};
+pub use reload::{Fixed, fixed_until_restart};
+pub use route::{PathMatch, Route};
+pub use schema::schema;

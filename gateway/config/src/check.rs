@@ -1,0 +1,116 @@
+//! Checks across sections: names that refer to each other, routes that cannot be told apart.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::document::File;
+use crate::fault::Place;
+use crate::key::meant;
+use crate::reader::{At, Reader};
+use crate::route::{PathMatch, Route};
+
+/// Names must lead somewhere, and what nothing leads to is probably a mistake.
+pub(crate) fn references(file: &File, reader: &mut Reader<'_>) {
+    let routes: Vec<&str> = file.route.iter().filter_map(|r| Some(&*r.value.name.as_ref()?.value)).collect();
+    let backends: Vec<&str> = file.backend.iter().map(|b| &*b.shown).collect();
+    let plugins: Vec<&str> = file.plugin.iter().map(|p| &*p.shown).collect();
+    if file.route.is_empty() {
+        let hint = "write `[[route]]` with `name`, `path` and `backend`";
+        reader.misfit(
+            &Place::new("route", 0..0),
+            format!("there is no route, so every request would be a 404 ({hint})"),
+        );
+    }
+    let wanted: Vec<&At<String>> = file.route.iter().filter_map(|r| r.value.backend.as_ref()).collect();
+    for name in &wanted {
+        known("backend", name, &name.value, &backends, reader);
+    }
+    for name in file.plugin.iter().flat_map(|plugin| &plugin.value.routes) {
+        known("route", name, &name.value, &routes, reader);
+    }
+    for required in &file.gateway.ready_requires {
+        match required.value.split_once(':') {
+            Some(("backend", name)) => known("backend", required, name, &backends, reader),
+            Some(("plugin", name)) => known("plugin", required, name, &plugins, reader),
+            _ => {
+                let message = format!(
+                    "{} is neither a backend nor a plugin (write `backend:NAME` or `plugin:NAME`)",
+                    required.shown
+                );
+                reader.fault(&required.place, message);
+            }
+        }
+    }
+    for backend in &file.backend {
+        let named = |required: &At<String>| required.value.strip_prefix("backend:") == Some(&*backend.shown);
+        if wanted.iter().all(|name| name.value != backend.shown)
+            && !file.gateway.ready_requires.iter().any(named)
+        {
+            reader.warn(&backend.place, "no route leads to this backend (add one, or take it out)");
+        }
+    }
+}
+
+/// A fault unless `name` is one of `names`.
+fn known(what: &str, written: &At<String>, name: &str, names: &[&str], reader: &mut Reader<'_>) {
+    if names.contains(&name) {
+        return;
+    }
+    let all = if names.is_empty() {
+        format!("no {what} is configured")
+    } else {
+        format!("known: {}", names.join(", "))
+    };
+    // What came from the environment is neither shown nor compared in words.
+    let hint =
+        if written.shown.contains("${") { String::new() } else { meant(name, names.iter().copied(), &all) };
+    let shown = if hint.is_empty() { written.shown.clone() } else { format!("`{}`", name.escape_debug()) };
+    reader.misfit(&written.place, format!("there is no {what} {shown}{hint}"));
+}
+
+/// Everything that decides whether a request takes a route.
+type Conditions<'a> = (&'a PathMatch, &'a Option<String>, &'a [String], &'a [(String, String)]);
+
+/// Two routes may share neither a name nor all of their conditions.
+pub(crate) fn duplicates(routes: &[(Place, Route)], reader: &mut Reader<'_>) {
+    let mut names: HashMap<&str, &Place> = HashMap::new();
+    let mut conditions: HashMap<Conditions<'_>, (&Place, &Route)> = HashMap::new();
+    for (place, route) in routes {
+        if let Some(first) = names.insert(&route.name, place) {
+            let first = reader.address(first);
+            let message =
+                format!("a route is named `{}` already, at {first} (choose another name)", route.name);
+            reader.misfit(place, message);
+        }
+        let key = (&route.path, &route.host, &*route.methods, &*route.headers);
+        if let Some((first, other)) = conditions.insert(key, (place, route)) {
+            let message = format!(
+                "takes the same requests as the route `{}` at {} (change the path or a condition of one)",
+                other.name,
+                reader.address(first)
+            );
+            reader.misfit(place, message);
+        }
+    }
+}
+
+/// Plugins that will never see a row, as far as the configuration tells.
+pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
+    let seen = |route: &&At<crate::route::RouteKeys>| route.value.observe && route.value.protocol.is_some();
+    let visible: HashSet<&str> =
+        file.route.iter().filter(seen).filter_map(|r| Some(&*r.value.name.as_ref()?.value)).collect();
+    for plugin in &file.plugin {
+        let routes = &plugin.value.routes;
+        let idle = if routes.is_empty() {
+            visible.is_empty()
+        } else {
+            routes.iter().all(|r| !visible.contains(&*r.value))
+        };
+        if idle {
+            let hint = "give one of its routes a `protocol`, and leave `observe` on";
+            reader.warn(
+                &plugin.place,
+                format!("this plugin will see nothing: no route of it is decoded ({hint})"),
+            );
+        }
+    }
+}
