@@ -1,1 +1,7 @@
+//! Statistics over streams: pure, without a clock. Time is an argument, in ns of any one clock.
 
+mod moments;
+mod window;
+
+pub use moments::Moments;
+pub use window::{MAX_SLICES, Summary, Window, WindowShape};
