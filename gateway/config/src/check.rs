@@ -6,47 +6,49 @@ use crate::document::File;
 use crate::fault::Place;
 use crate::key::meant;
 use crate::reader::{At, Reader};
-use crate::route::{PathMatch, Route};
+use crate::route::{PathMatch, Route, RouteKeys};
 
 /// Names must lead somewhere, and what nothing leads to is probably a mistake.
 pub(crate) fn references(file: &File, reader: &mut Reader<'_>) {
     let routes: Vec<&str> = file.route.iter().filter_map(|r| Some(&*r.value.name.as_ref()?.value)).collect();
     let backends: Vec<&str> = file.backend.iter().map(|b| &*b.shown).collect();
-    let plugins: Vec<&str> = file.plugin.iter().map(|p| &*p.shown).collect();
     if file.route.is_empty() {
         let hint = "write `[[route]]` with `name`, `path` and `backend`";
-        reader.misfit(
-            &Place::new("route", 0..0),
-            format!("there is no route, so every request would be a 404 ({hint})"),
-        );
+        let message = format!("there is no route, so every request would be a 404 ({hint})");
+        reader.misfit(&Place::new("route", 0..0), message);
     }
-    let wanted: Vec<&At<String>> = file.route.iter().filter_map(|r| r.value.backend.as_ref()).collect();
-    for name in &wanted {
+    for name in file.route.iter().filter_map(|route| route.value.backend.as_ref()) {
         known("backend", name, &name.value, &backends, reader);
     }
     for name in file.plugin.iter().flat_map(|plugin| &plugin.value.routes) {
         known("route", name, &name.value, &routes, reader);
     }
+    readiness(file, &backends, reader);
+    unused(file, reader);
+}
+
+/// `ready_requires` names backends and plugins.
+fn readiness(file: &File, backends: &[&str], reader: &mut Reader<'_>) {
+    let plugins: Vec<&str> = file.plugin.iter().map(|p| &*p.shown).collect();
     for required in &file.gateway.ready_requires {
         match required.value.split_once(':') {
-            Some(("backend", name)) => known("backend", required, name, &backends, reader),
+            Some(("backend", name)) => known("backend", required, name, backends, reader),
             Some(("plugin", name)) => known("plugin", required, name, &plugins, reader),
             _ => {
-                let message = format!(
-                    "{} is neither a backend nor a plugin (write `backend:NAME` or `plugin:NAME`)",
-                    required.shown
-                );
+                let hint = "write `backend:NAME` or `plugin:NAME`";
+                let message = format!("{} is neither a backend nor a plugin ({hint})", required.shown);
                 reader.fault(&required.place, message);
             }
         }
     }
-    for backend in &file.backend {
-        let named = |required: &At<String>| required.value.strip_prefix("backend:") == Some(&*backend.shown);
-        if wanted.iter().all(|name| name.value != backend.shown)
-            && !file.gateway.ready_requires.iter().any(named)
-        {
-            reader.warn(&backend.place, "no route leads to this backend (add one, or take it out)");
-        }
+}
+
+/// A backend without a route is probed and held for nothing.
+fn unused(file: &File, reader: &mut Reader<'_>) {
+    let used: HashSet<&str> =
+        file.route.iter().filter_map(|r| Some(&*r.value.backend.as_ref()?.value)).collect();
+    for backend in file.backend.iter().filter(|backend| !used.contains(&*backend.shown)) {
+        reader.warn(&backend.place, "no route leads to this backend (add one, or take it out)");
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn duplicates(routes: &[(Place, Route)], reader: &mut Reader<'_>) {
 
 /// Plugins that will never see a row, as far as the configuration tells.
 pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
-    let seen = |route: &&At<crate::route::RouteKeys>| route.value.observe && route.value.protocol.is_some();
+    let seen = |route: &&At<RouteKeys>| route.value.observe && route.value.protocol.is_some();
     let visible: HashSet<&str> =
         file.route.iter().filter(seen).filter_map(|r| Some(&*r.value.name.as_ref()?.value)).collect();
     for plugin in &file.plugin {
@@ -107,10 +109,8 @@ pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
         };
         if idle {
             let hint = "give one of its routes a `protocol`, and leave `observe` on";
-            reader.warn(
-                &plugin.place,
-                format!("this plugin will see nothing: no route of it is decoded ({hint})"),
-            );
+            let message = format!("this plugin will see nothing: no route of it is decoded ({hint})");
+            reader.warn(&plugin.place, message);
         }
     }
 }

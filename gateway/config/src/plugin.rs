@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
+use toml::de::DeTable;
 
 use crate::backend::{Artifact, PluginPath};
-use crate::key::section;
+use crate::fault::Place;
+use crate::key::{Table, section};
 use crate::kind::{Count, Entry, Free, List, Placed, Share, Size, Sub, Text};
-use crate::reader::At;
+use crate::reader::{At, Reader};
 use crate::section::{Keys, read};
 
 section! {
@@ -47,13 +49,9 @@ section! {
 }
 
 impl Entry for PluginKeys {
-    const TABLES: &'static [&'static crate::key::Table] = &[Self::TABLE];
+    const TABLES: &'static [&'static Table] = &[Self::TABLE];
 
-    fn read_entry(
-        table: &toml::de::DeTable<'_>,
-        place: &crate::fault::Place,
-        reader: &mut crate::reader::Reader<'_>,
-    ) -> Self {
+    fn read_entry(table: &DeTable<'_>, place: &Place, reader: &mut Reader<'_>) -> Self {
         read(table, place, reader)
     }
 }

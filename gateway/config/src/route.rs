@@ -29,9 +29,9 @@ section! {
         pub(crate) protocol: Option<At<Wire>> = optional("\"kserve-v1\"", Placed(WIRE));
         /// Condition: the Host header, without its port.
         host: Option<At<String>> = optional("\"models.example.com\"", Placed(Text));
-        /// Condition: one of these methods; empty for any.
+        /// Condition: one of these methods, such as ["POST"]; empty for any.
         methods: Vec<At<String>> = default("[]", List::up_to(16, Placed(Text)));
-        /// Condition: these headers have exactly these values.
+        /// Condition: these headers have exactly these values, such as { x-tenant = "acme" }.
         headers: Vec<At<(String, String)>> = default("{}", Pairs);
         /// False: requests are counted, but their bodies never looked at.
         pub(crate) observe: bool = default("true", Bool);
