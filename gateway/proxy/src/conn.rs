@@ -73,17 +73,24 @@ impl Conn {
     pub(crate) fn check(&self, snapshot: &Snapshot, draining: bool, now: Stamp) {
         let over = |since: u64, limit: Duration| u128::from(now.since(Stamp(since))) > limit.as_nanos();
         let head_began = self.activity.head_began.load(Relaxed);
-        let idle = self.activity.exchanges.load(Relaxed) == 0;
+        let idle = self.activity.exchanges.load(Relaxed) == 0 && head_began == 0;
+        let idle_too_long = idle && over(self.activity.idle_since.load(Relaxed), snapshot.client_idle);
+        let leaves = self.leave_at.get().0 != 0 && self.leave_at.get() <= now;
         if head_began != 0 && over(head_began, snapshot.client_header) {
-            self.worker.shared.metrics.connections.get(&["timeout"]).inc();
+            if self.wish.get() < Wish::Close {
+                self.worker.shared.metrics.connections.get(&["timeout"]).inc();
+            }
             self.wish(Wish::Close);
-        } else if idle
-            && head_began == 0
-            && over(self.activity.idle_since.load(Relaxed), snapshot.client_idle)
-        {
-            self.wish(Wish::Close);
-        } else if draining || (self.leave_at.get().0 != 0 && self.leave_at.get() <= now) {
+        } else if idle_too_long || draining || leaves {
             self.wish(Wish::Finish);
+        }
+    }
+
+    /// Ends an HTTP/1.1 connection whose client does not read its response: hyper asks such a body for nothing, so the
+    /// exchange cannot end by itself. An HTTP/2 connection may have other streams that flow.
+    pub(crate) fn abandon(&self) {
+        if !self.activity.http2.load(Relaxed) {
+            self.wish(Wish::Close);
         }
     }
 
@@ -169,6 +176,8 @@ async fn http1(conn: &Rc<Conn>, io: Io) {
 
 async fn http2(conn: &Rc<Conn>, io: Io) {
     let limits = conn.worker.view().snapshot.limits.clone();
+    conn.activity.http2.store(true, Relaxed);
+    conn.activity.head_began.store(0, Relaxed);
     let jitter = 0.5 + fastrand::f64();
     conn.leave_at.set(Stamp(Stamp::now().0 + HTTP2_AGE.mul_f64(jitter).as_nanos() as u64));
     let mut builder = http2::Builder::new(LocalExec);

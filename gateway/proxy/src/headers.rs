@@ -28,7 +28,7 @@ pub(crate) fn end_hop(headers: &mut HeaderMap) -> Hop {
     if !headers.keys().any(is_hop) {
         return hop;
     }
-    let named = headers.contains_key(header::CONNECTION).then(|| listed(headers)).unwrap_or_default();
+    let named = listed(headers);
     if named.contains(&header::UPGRADE) {
         hop.upgrade = headers.get(header::UPGRADE).cloned();
     }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -24,12 +24,15 @@ pub(crate) struct Activity {
     pub(crate) idle_since: AtomicU64,
     /// Exchanges under way.
     pub(crate) exchanges: AtomicU64,
+    /// HTTP/2: bytes between requests are pings and settings, not the beginning of a head.
+    pub(crate) http2: AtomicBool,
 }
 
 impl Activity {
     /// Bytes came: between requests they are the beginning of a head.
     fn read(&self) {
-        if self.exchanges.load(Relaxed) == 0 && self.head_began.load(Relaxed) == 0 {
+        let between = self.exchanges.load(Relaxed) == 0 && self.head_began.load(Relaxed) == 0;
+        if between && !self.http2.load(Relaxed) {
             self.head_began.store(Stamp::recent().0, Relaxed);
         }
     }

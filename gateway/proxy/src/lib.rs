@@ -27,7 +27,7 @@ mod worker;
 pub use listen::{BindError, Listener};
 pub use metrics::ProxyMetrics;
 pub use probe::Prober;
-pub use seam::{AccessEntry, AccessLog, LocalModel, Predicted, TrafficPages};
+pub use seam::{LocalModel, Predicted, TrafficPages};
 pub use snapshot::{RouteIds, Snapshot, SnapshotParts};
 pub use upstream::EndpointBook;
 pub use worker::{Proxy, ProxyParts};

@@ -14,12 +14,12 @@ use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{
     End, ErrorType, Exchange, Fate, Handoff, Head, LocalReply, Payload, Side, Timing, TraceIds, shard,
 };
+use weir_telemetry::log::Access;
 
 use crate::clock::Stamp;
 use crate::conn::Conn;
 use crate::metrics::Counted;
 use crate::refusal::Refusal;
-use crate::seam::AccessEntry;
 use crate::snapshot::{RouteView, TargetKind};
 use crate::upstream::{Endpoint, InFlight};
 
@@ -266,7 +266,9 @@ impl Live {
         } else {
             over(self.last_byte.get(), route.idle_timeout).then_some(Expiry::Idle)
         };
-        if expiry.is_some() && self.expired.get().is_none() {
+        if self.expired.get().is_some() {
+            self.conn.abandon();
+        } else if expiry.is_some() {
             self.expired.set(expiry);
             if let Some(waker) = self.waker.take() {
                 waker.wake();
@@ -326,8 +328,8 @@ impl Live {
         error: Option<ErrorType>,
         now: Stamp,
         upstream_ns: u64,
-    ) -> AccessEntry<'a> {
-        AccessEntry {
+    ) -> Access<'a> {
+        Access {
             trace: self.trace,
             unix_ns: self.began.unix_ns(),
             client: self.conn.peer,

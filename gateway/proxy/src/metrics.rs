@@ -38,40 +38,21 @@ impl ProxyMetrics {
     /// # Errors
     /// A name is taken by a metric of another shape.
     pub fn new(registry: &Registry, fates: Family<Counter>) -> Result<Self, RegistryError> {
-        let metrics = Self {
-            requests: Family::new(
-                Spec::histogram(
-                    "http_server_request_duration_seconds",
-                    "Duration of requests as the client saw them, from head read to last response byte.",
-                    &DURATION_EDGES,
-                    &[
-                        "method",
-                        "route",
-                        "http_route",
-                        "http_response_status_code",
-                        "network_protocol_version",
-                        "error_type",
-                    ],
-                )
-                .unit("seconds"),
-                Cap::Closed,
-            ),
+        let metrics = Self::families(fates);
+        metrics.register(registry)?;
+        Ok(metrics)
+    }
+
+    fn families(fates: Family<Counter>) -> Self {
+        Self {
+            requests: requests(),
             errors: closed_counter(
                 "api_errors_total",
                 "Requests that failed, by what failed; route is empty where none matched.",
                 &["route", "error_type"],
             ),
             fates,
-            overhead: Family::new(
-                Spec::histogram(
-                    "weir_request_overhead_seconds",
-                    "Part of a request's duration that was not spent waiting for the model.",
-                    &OVERHEAD_EDGES,
-                    &["route"],
-                )
-                .unit("seconds"),
-                Cap::Closed,
-            ),
+            overhead: overhead(),
             body_bytes: Family::new(
                 Spec::counter(
                     "weir_body_bytes_total",
@@ -114,9 +95,7 @@ impl ProxyMetrics {
                 &["worker"],
                 "",
             ),
-        };
-        metrics.register(registry)?;
-        Ok(metrics)
+        }
     }
 
     fn register(&self, registry: &Registry) -> Result<(), RegistryError> {
@@ -144,6 +123,26 @@ impl ProxyMetrics {
             }
         }
     }
+}
+
+fn requests() -> Family<Histogram> {
+    let help = "Duration of requests as the client saw them, from head read to last response byte.";
+    let labels = [
+        "method",
+        "route",
+        "http_route",
+        "http_response_status_code",
+        "network_protocol_version",
+        "error_type",
+    ];
+    let spec = Spec::histogram("http_server_request_duration_seconds", help, &DURATION_EDGES, &labels);
+    Family::new(spec.unit("seconds"), Cap::Closed)
+}
+
+fn overhead() -> Family<Histogram> {
+    let help = "Part of a request's duration that was not spent waiting for the model.";
+    let spec = Spec::histogram("weir_request_overhead_seconds", help, &OVERHEAD_EDGES, &["route"]);
+    Family::new(spec.unit("seconds"), Cap::Closed)
 }
 
 fn closed_counter(name: &str, help: &str, labels: &[&str]) -> Family<Counter> {

@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub(crate) client_header: std::time::Duration,
     pub(crate) client_idle: std::time::Duration,
     pub(crate) trusted_proxies: bool,
+    /// Share of exchanges that get a line in the access log.
+    pub(crate) access_share: f64,
     pub(crate) router: Router,
     pub(crate) routes: Vec<Arc<RouteRule>>,
     pub(crate) backends: Vec<Arc<Target>>,
@@ -104,6 +106,7 @@ impl Snapshot {
             client_header: config.timeouts.client_header,
             client_idle: config.timeouts.client_idle,
             trusted_proxies: config.gateway.trusted_proxies,
+            access_share: config.log.access,
             router,
             routes,
             backends,

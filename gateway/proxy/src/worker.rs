@@ -13,6 +13,7 @@ use slab::Slab;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
 use weir_exchange::{ErrorType, Handoff, TraceIds};
+use weir_telemetry::log::{Access, Logger};
 use weir_telemetry::{Counter, Gauge};
 
 use crate::clock::Stamp;
@@ -20,7 +21,7 @@ use crate::conn::Conn;
 use crate::listen::{self, Listener, Moved};
 use crate::live::Live;
 use crate::metrics::{Counted, ProxyMetrics};
-use crate::seam::{AccessEntry, AccessLog, TrafficPages};
+use crate::seam::TrafficPages;
 use crate::snapshot::{CellBook, Snapshot, View};
 use crate::upstream::Pools;
 
@@ -35,7 +36,8 @@ pub struct ProxyParts {
     pub handoffs: Vec<Arc<Handoff>>,
     /// Bits of the f32 probability with which an exchange is observed, set by the line off the path.
     pub observe_probability: Arc<AtomicU32>,
-    pub access: Arc<dyn AccessLog>,
+    /// Where access lines go, as drawn by the share the configuration asks for.
+    pub log: Logger,
     /// `/metrics` and `/health` on the traffic port.
     pub pages: Option<Arc<dyn TrafficPages>>,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) stop_accepting: Notify,
     stop: Notify,
     stopped: AtomicBool,
-    pub(crate) access: Arc<dyn AccessLog>,
+    log: Logger,
     pub(crate) pages: Option<Arc<dyn TrafficPages>>,
     observe_probability: Arc<AtomicU32>,
     /// For each worker: how many connections it has, and where to send it one.
@@ -113,7 +115,7 @@ impl Proxy {
             stop_accepting: Notify::new(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
-            access: parts.access,
+            log: parts.log,
             pages: parts.pages,
             observe_probability: parts.observe_probability,
             peers: RwLock::default(),
@@ -236,10 +238,10 @@ impl Worker {
     }
 
     /// Logs an exchange if it is drawn.
-    pub(crate) fn log_access<'a>(&self, entry: impl FnOnce() -> AccessEntry<'a>) {
-        let share = self.shared.access.share();
+    pub(crate) fn log_access<'a>(&self, entry: impl FnOnce() -> Access<'a>) {
+        let share = self.view.borrow().snapshot.access_share;
         if share > 0.0 && (share >= 1.0 || fastrand::f64() < share) {
-            self.shared.access.record(&entry());
+            self.shared.log.access(&entry());
         }
     }
 
@@ -257,7 +259,7 @@ impl Worker {
             request_bytes: 0,
             response_bytes: 0,
         });
-        self.log_access(|| AccessEntry {
+        self.log_access(|| Access {
             trace: TraceIds::default(),
             unix_ns: request.began.unix_ns(),
             client: request.client,

@@ -132,10 +132,13 @@ pub(crate) fn pick(endpoints: &[Arc<Endpoint>], avoid: Option<u64>, now: Stamp) 
     Some(if b.in_flight.load(Relaxed) < a.in_flight.load(Relaxed) { b } else { a })
 }
 
+/// Backend and address.
+type Key = (Arc<str>, Arc<str>);
+
 /// Every endpoint that a generation still uses, by backend and address.
 #[derive(Debug, Default)]
 pub struct EndpointBook {
-    known: Mutex<HashMap<(Arc<str>, Arc<str>), Weak<Endpoint>, RandomState>>,
+    known: Mutex<HashMap<Key, Weak<Endpoint>, RandomState>>,
     next: AtomicU64,
 }
 
