@@ -1,0 +1,188 @@
+//! The line as the wiring holds it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::{Duration, Instant};
+
+use weir_exchange::{Handoff, ObservedRoute, Schema, Shard};
+use weir_telemetry::{Registry, RegistryError};
+
+use crate::batcher::Common;
+use crate::config::LineConfig;
+use crate::directory::Directory;
+use crate::governor::{Governed, Governor};
+use crate::judge::{Bench, Judge, Panel};
+use crate::latch::{Latch, Ticket};
+use crate::metrics::LineMetrics;
+use crate::models::ModelMetrics;
+use crate::thread::{Mailbox, Order, Source, TelemetryThread};
+use crate::verdict::VerdictSink;
+
+/// Every family of this room, made and registered before the line starts, since the request path shares one of them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub line: LineMetrics,
+    pub models: ModelMetrics,
+}
+
+impl Metrics {
+    /// Makes and registers the families.
+    ///
+    /// # Errors
+    /// A name is taken by a metric of another shape.
+    pub fn new(registry: &Registry) -> Result<Self, RegistryError> {
+        Ok(Self { line: LineMetrics::new(registry)?, models: ModelMetrics::new(registry)? })
+    }
+}
+
+/// The off-path line at work: its telemetry threads, its judges and what they share.
+pub struct Line {
+    metrics: Metrics,
+    directory: Arc<Directory>,
+    panel: Arc<Panel>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    ended: Vec<Arc<Latch>>,
+    probability: Arc<AtomicU32>,
+}
+
+impl Line {
+    /// Starts the telemetry threads on the workers' crossings, one each, and the judges.
+    ///
+    /// # Errors
+    /// The system gives no thread; those already started end.
+    pub fn start(
+        config: LineConfig,
+        handoffs: Vec<Arc<Handoff>>,
+        metrics: Metrics,
+        sink: Arc<dyn VerdictSink>,
+        judges: Vec<Box<dyn Judge>>,
+    ) -> io::Result<Self> {
+        let now = Instant::now();
+        let used_ns = Arc::new(AtomicU64::new(0));
+        let probability = Arc::new(AtomicU32::new(1f32.to_bits()));
+        let bench =
+            Bench { limits: config.queue, metrics: metrics.line.clone(), sink, used_ns: used_ns.clone() };
+        let panel = Arc::new(Panel::new(bench));
+        panel.replace(&[], judges);
+        let directory = Arc::new(Directory::new(config.schemas.models, metrics.models.clone(), now));
+        let common = Common {
+            directory: directory.clone(),
+            panel: panel.clone(),
+            metrics: metrics.line.clone(),
+            models: metrics.models.clone(),
+            batches: config.batches,
+            schemas: config.schemas,
+        };
+        let governed = Governed {
+            target: config.telemetry_cpu,
+            workers: config.workers,
+            used_ns: used_ns.clone(),
+            published: probability.clone(),
+        };
+        let mut governor = Some(Governor::new(governed, &metrics.line, now));
+        metrics.line.settles.get(&[]);
+        let mut line =
+            Self { metrics, directory, panel, mailboxes: Vec::new(), ended: Vec::new(), probability };
+        let threads = config.telemetry_threads.max(1);
+        for index in 0..threads {
+            let (ticket, ended) = Ticket::latch();
+            let mailbox = Arc::new(Mailbox::default());
+            let thread = TelemetryThread {
+                index,
+                threads,
+                sources: line.sources(&handoffs, index, threads),
+                common: common.clone(),
+                mailbox: mailbox.clone(),
+                poll: config.poll,
+                governor: governor.take(),
+                used_ns: used_ns.clone(),
+                ticket,
+            };
+            std::thread::Builder::new().name(format!("telemetry-{index}")).spawn(move || thread.run())?;
+            line.mailboxes.push(mailbox);
+            line.ended.push(ended);
+        }
+        Ok(line)
+    }
+
+    /// The crossings of the workers `w` with `w % threads == index`.
+    fn sources(&self, handoffs: &[Arc<Handoff>], index: usize, threads: usize) -> Vec<Source> {
+        let mine = handoffs.iter().enumerate().skip(index).step_by(threads);
+        mine.map(|(worker, handoff)| Source {
+            handoff: handoff.clone(),
+            bytes: self.metrics.line.shard_bytes.get(&[&worker.to_string()]),
+            spare: Shard::default(),
+        })
+        .collect()
+    }
+
+    /// Bits of the `f32` probability with which the request path is to observe an exchange.
+    pub fn observe_probability(&self) -> Arc<AtomicU32> {
+        self.probability.clone()
+    }
+
+    /// Tells the line of a generation's routes, so that what they can count is exported at 0. Calling it again, or for
+    /// a route that is known, does no harm.
+    pub fn declare(&self, routes: &[Arc<ObservedRoute>]) {
+        for route in routes {
+            self.metrics.line.declare(route);
+            self.directory.declare(route, Instant::now());
+        }
+    }
+
+    /// Replaces all judges. Batches closed before this call go to the old set, later ones to the new; each batch to
+    /// exactly one. The old ones see what is queued to them and are dropped on their threads.
+    pub fn set_judges(&self, judges: Vec<Box<dyn Judge>>) {
+        self.panel.replace(&[], judges);
+    }
+
+    /// Like [`Line::set_judges`], but the judges named in `keep` go on as they are.
+    pub fn change_judges(&self, keep: &[&str], new: Vec<Box<dyn Judge>>) {
+        self.panel.replace(keep, new);
+    }
+
+    /// The live schemas as of their last closed batch.
+    pub fn schemas(&self) -> Vec<Arc<Schema>> {
+        self.directory.schemas()
+    }
+
+    /// Calls `done` when everything handed off before this call is decoded, batched, and judged by the judges it was
+    /// queued to. `done` runs on a thread of the line and must not block; an async caller completes a oneshot there.
+    pub fn settle_with(&self, done: Box<dyn FnOnce() + Send>) {
+        self.metrics.line.settles.get(&[]).inc();
+        let ticket = Ticket::new(done);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Order::Settle(ticket.clone())));
+    }
+
+    /// Waits for [`Line::settle_with`]. False if it took longer than `patience`.
+    #[must_use]
+    pub fn settle(&self, patience: Duration) -> bool {
+        let latch = Arc::new(Latch::default());
+        let opens = latch.clone();
+        self.settle_with(Box::new(move || opens.open()));
+        latch.wait_for(patience)
+    }
+
+    /// Takes, closes and judges what there is, and ends every thread. False if that took longer than `patience`: a judge
+    /// hangs, and its thread is left to the end of the process.
+    #[must_use]
+    pub fn shut_down(self, patience: Duration) -> bool {
+        let start = Instant::now();
+        let left = || patience.saturating_sub(start.elapsed());
+        self.end_threads();
+        let threads = self.ended.iter().all(|ended| ended.wait_for(left()));
+        self.panel.end(left()) && threads
+    }
+
+    fn end_threads(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Order::End));
+    }
+}
+
+impl Drop for Line {
+    /// A line that is dropped ends by itself; nobody waits for it.
+    fn drop(&mut self) {
+        self.end_threads();
+    }
+}

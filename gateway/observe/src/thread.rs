@@ -1,0 +1,155 @@
+//! A telemetry thread: swap shards, batch what is in them, close what is old, sleep.
+
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use weir_exchange::{Handoff, Shard};
+use weir_telemetry::Gauge;
+
+use crate::batcher::{Batcher, Common};
+use crate::governor::{CpuMeter, Governor};
+use crate::judge::unix_ns;
+use crate::latch::Ticket;
+
+/// How often idle schemas and models are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What a telemetry thread is asked to do.
+pub(crate) enum Order {
+    /// Take everything, close everything, and pass the ticket on to the judges.
+    Settle(Ticket),
+    /// The same, and then end.
+    End,
+}
+
+/// Orders to one thread.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    any: AtomicBool,
+    orders: Mutex<Vec<Order>>,
+    thread: OnceLock<Thread>,
+    /// The thread has ended: nothing is settled any more.
+    gone: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn post(&self, order: Order) {
+        // An order to a thread that has ended is dropped, and its ticket with it.
+        if self.gone.load(std::sync::atomic::Ordering::Acquire) {
+            return;
+        }
+        self.lock().push(order);
+        self.any.store(true, Release);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn take(&self) -> Vec<Order> {
+        if self.any.swap(false, AcqRel) { std::mem::take(&mut *self.lock()) } else { Vec::new() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However the thread ends, nobody waits for its mailbox.
+struct Gone(Arc<Mailbox>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Release);
+        let left = std::mem::take(&mut *self.0.lock());
+        drop(left);
+    }
+}
+
+/// One worker's crossing, seen from below.
+pub(crate) struct Source {
+    pub(crate) handoff: Arc<Handoff>,
+    pub(crate) bytes: Arc<Gauge>,
+    /// Emptied by the last pass, handed in by the next: two shards a worker are all there ever are.
+    pub(crate) spare: Shard,
+}
+
+/// Everything a telemetry thread begins with.
+pub(crate) struct TelemetryThread {
+    pub(crate) index: usize,
+    pub(crate) threads: usize,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) common: Common,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) poll: Duration,
+    /// The first thread governs.
+    pub(crate) governor: Option<Governor>,
+    pub(crate) used_ns: Arc<std::sync::atomic::AtomicU64>,
+    /// Dropped at the end.
+    pub(crate) ticket: Ticket,
+}
+
+impl TelemetryThread {
+    pub(crate) fn run(self) {
+        let Self { index, threads, mut sources, common, mailbox, poll, mut governor, used_ns, ticket } = self;
+        let _ticket = ticket;
+        let _gone = Gone(mailbox.clone());
+        let me = std::thread::current();
+        sources.iter().for_each(|source| source.handoff.consumed_by(me.clone()));
+        let _ = mailbox.thread.set(me);
+        let mut cpu = CpuMeter::new(used_ns, common.metrics.cpu.get(&[&index.to_string()]));
+        let mut batcher = Batcher::new(common.clone(), threads, Instant::now());
+        let mut swept = Instant::now();
+        loop {
+            // Orders first: what was handed off before an order was posted is in the shards by now.
+            let orders = mailbox.take();
+            let now = Instant::now();
+            batcher.set_time(now, unix_ns());
+            sources.iter_mut().for_each(|source| source.drain(&mut batcher));
+            batcher.close_aged();
+            if obey(&orders, &mut batcher, &common) {
+                break;
+            }
+            drop(orders);
+            if now.duration_since(swept) >= SWEEP {
+                swept = now;
+                batcher.sweep();
+                common.directory.sweep(now);
+            }
+            cpu.publish();
+            if let Some(governor) = &mut governor {
+                governor.pass(now);
+            }
+            std::thread::park_timeout(poll);
+        }
+        cpu.publish();
+    }
+}
+
+impl Source {
+    fn drain(&mut self, batcher: &mut Batcher) {
+        let (mut shard, _) = self.handoff.swap(std::mem::take(&mut self.spare));
+        self.bytes.set(shard.bytes() as f64);
+        let mut exchanges = std::mem::take(&mut shard.exchanges);
+        for exchange in exchanges.drain(..) {
+            batcher.take(&shard, exchange);
+        }
+        shard.exchanges = exchanges;
+        shard.clear();
+        self.spare = shard;
+    }
+}
+
+/// True if the thread is to end.
+fn obey(orders: &[Order], batcher: &mut Batcher, common: &Common) -> bool {
+    if !orders.is_empty() {
+        batcher.close_all();
+    }
+    for order in orders {
+        if let Order::Settle(ticket) = order {
+            common.panel.mark(ticket);
+        }
+    }
+    orders.iter().any(|order| matches!(order, Order::End))
+}
