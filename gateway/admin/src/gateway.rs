@@ -1,0 +1,132 @@
+//! The seam: what this room asks of the rest of Weir.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use weir_exchange::status::{EndpointStatus, PluginStatus};
+
+/// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory, at once:
+/// they are called on the thread that serves every page.
+pub trait Gateway: Send + Sync + 'static {
+    /// How the process is; `/health`.
+    fn health(&self) -> Health;
+
+    /// Whether traffic should be sent here; `/ready`.
+    ///
+    /// # Errors
+    /// Why not: no generation yet, draining, or something `ready_requires` names.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Every plugin of the current generation.
+    fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// Every endpoint of every backend.
+    fn backends(&self) -> Vec<EndpointStatus>;
+
+    /// The configuration in force, secrets already redacted.
+    fn config(&self) -> serde_json::Value;
+
+    /// The generation in force, and what became of the last reload.
+    fn generation(&self) -> GenerationStatus;
+
+    /// Resolves when everything handed off before this call is judged. The future is dropped when the caller's patience
+    /// ends.
+    fn settle(&self) -> Settling;
+
+    /// Reads the configuration again and puts it in force. May take seconds: it is called on a thread of its own, never
+    /// twice at a time.
+    ///
+    /// # Errors
+    /// Why the new configuration was refused; the old one stays in force.
+    fn reload(&self) -> Result<Reloaded, String>;
+}
+
+/// What [`Gateway::settle`] promises.
+pub type Settling = Pin<Box<dyn Future<Output = Settled> + Send>>;
+
+/// The barrier was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// Exchanges handed off since the process began; all of them are judged.
+    pub exchanges: u64,
+}
+
+/// How the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Every route has a loaded model or an endpoint that is not ejected.
+    pub model_loaded: bool,
+}
+
+/// A generation of the configuration.
+#[derive(Clone, Debug, Serialize)]
+pub struct GenerationStatus {
+    /// Rises by one with each reload that was applied; 0 before the first.
+    pub number: u64,
+    /// Unix time in ms.
+    pub loaded_unix_ms: u64,
+    /// SHA-256 of the configuration, hex.
+    pub config_digest: String,
+    /// Reloads refused since the process began.
+    pub refused: u64,
+    pub last_reload: Option<ReloadStatus>,
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReloadStatus {
+    /// Unix time in ms.
+    pub at_unix_ms: u64,
+    /// `config`, `plugin` or `model`.
+    pub what: Arc<str>,
+    pub outcome: ReloadOutcome,
+    /// Why it was refused.
+    pub error: Option<String>,
+}
+
+/// `outcome` of `weir_reload_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    Applied,
+    Refused,
+    Unchanged,
+}
+
+impl ReloadOutcome {
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Refused, Self::Unchanged];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+impl fmt::Display for ReloadOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A reload that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    Applied,
+    /// The files say what is already in force.
+    Unchanged,
+}
+
+impl From<Reloaded> for ReloadOutcome {
+    fn from(reloaded: Reloaded) -> Self {
+        match reloaded {
+            Reloaded::Applied => Self::Applied,
+            Reloaded::Unchanged => Self::Unchanged,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! An answer before it is HTTP, and the one place where failures become answers.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+
+pub(crate) const JSON: &str = "application/json";
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+    /// One header beyond the usual.
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// 200.
+    pub(crate) fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status: StatusCode::OK, content_type, body: body.into(), header: None }
+    }
+
+    /// A JSON document, indented: people read these with curl.
+    pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Self {
+        let mut body = serde_json::to_vec_pretty(document).expect("status types have string keys only");
+        body.push(b'\n');
+        Self { status, content_type: JSON, body: body.into(), header: None }
+    }
+}
+
+/// Why a request got no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NoPage { path: String },
+    Method { method: String, allowed: &'static str },
+    NoHost,
+    Host { host: String },
+    NoToken,
+    NotLocal,
+    Origin { origin: String },
+    BodyTooLarge { limit: usize },
+    BodyStalled,
+    Query(String),
+    Unsettled { ms: u128 },
+    Reloading,
+    ReloadFailed,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoPage { .. } => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoHost | Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::NotLocal | Self::Origin { .. } => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::Unsettled { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Reloading => StatusCode::CONFLICT,
+            Self::ReloadFailed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What went wrong, for programs.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NoPage { .. } => "no_page",
+            Self::Method { .. } => "method",
+            Self::NoHost | Self::Host { .. } => "host",
+            Self::NoToken => "unauthorized",
+            Self::NotLocal | Self::Origin { .. } => "forbidden",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyStalled => "timeout",
+            Self::Query(_) => "query",
+            Self::Unsettled { .. } => "unsettled",
+            Self::Reloading => "reloading",
+            Self::ReloadFailed => "reload_failed",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NoPage { path } => format!("no page at `{path}` (`GET /` lists what is here)"),
+            Self::Method { method, allowed } => format!("`{method}` is not answered here (use {allowed})"),
+            Self::NoHost => "the request names no host, or several (send one `Host` header)".into(),
+            Self::Host { host } => format!(
+                "`{host}` is not a name of this listener (use its IP address or `localhost`, or name it in the \
+                 configuration)"
+            ),
+            Self::NoToken => "this needs the admin token (send `Authorization: Bearer <token>`)".into(),
+            Self::NotLocal => {
+                "without an admin token only this machine may do that (set `admin_token`, or ask from here)"
+                    .into()
+            }
+            Self::Origin { origin } => {
+                format!("a page of `{origin}` may not do that (ask from the admin page or with curl)")
+            }
+            Self::BodyTooLarge { limit } => format!("the body is over {limit} bytes (this needs none)"),
+            Self::BodyStalled => "the body did not arrive in time (this needs none)".into(),
+            Self::Query(fault) => fault.clone(),
+            Self::Unsettled { ms } => {
+                format!("exchanges are still being judged after {ms} ms (wait longer with `?timeout=30s`)")
+            }
+            Self::Reloading => "a reload is under way (ask again when it is done)".into(),
+            Self::ReloadFailed => {
+                "the reload broke off; the old generation stays in force (see the log)".into()
+            }
+        }
+    }
+
+    /// The answer: `{"error": {"type", "message"}}`.
+    pub(crate) fn reply(&self) -> Reply {
+        let header = match self {
+            Self::Method { allowed, .. } => Some((ALLOW, HeaderValue::from_static(allowed))),
+            Self::NoToken => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Reloading => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
+        };
+        let document = serde_json::json!({ "error": { "type": self.kind(), "message": self.message() } });
+        Reply { header, ..Reply::json(self.status(), &document) }
+    }
+}

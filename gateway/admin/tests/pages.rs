@@ -1,0 +1,244 @@
+//! What the listener answers, byte by byte, from a real socket.
+
+mod support;
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc;
+
+use flate2::read::GzDecoder;
+use support::{House, Site, registry};
+use weir_admin::{Options, Pages, Reloaded, Scope};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn site() -> Site {
+    Site::start(&Options::default())
+}
+
+#[test]
+fn metrics_come_in_the_format_that_accept_asks_for() {
+    let site = site();
+    let plain = site.get("/metrics");
+    assert_eq!((plain.status, plain.header("content-type")), (200, Some(TEXT)));
+    assert!(plain.text().contains("requests_total{route=\"churn\"} 5\n"));
+    assert!(plain.text().contains("weir_admin_refused_total{reason=\"host\"} 0\n"));
+    let accept = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")];
+    let open = site.client().ask("GET", "/metrics", &accept);
+    assert_eq!(open.header("content-type"), Some(OPENMETRICS));
+    assert!(open.text().contains("# TYPE requests counter\n") && open.text().ends_with("# EOF\n"));
+    assert_eq!(open.header("vary"), Some("Accept, Accept-Encoding"));
+}
+
+#[test]
+fn a_large_page_is_gzipped_for_those_who_take_it() {
+    let site = site();
+    let plain = site.get("/metrics");
+    assert_eq!(plain.header("content-encoding"), None);
+    let zipped = site.client().ask("GET", "/metrics", &[("accept-encoding", "gzip, br")]);
+    assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(zipped.body.as_slice()).read_to_string(&mut text).expect("gzip");
+    assert_eq!(text, plain.text());
+    assert!(zipped.body.len() < plain.body.len() / 3);
+    let small = site.client().ask("GET", "/health", &[("accept-encoding", "gzip")]);
+    assert_eq!(small.header("content-encoding"), None);
+}
+
+#[test]
+fn health_is_200_while_ready_tells_whether_to_send_traffic() {
+    let site = site();
+    assert_eq!(site.get("/health").json(), serde_json::json!({ "status": "healthy", "model_loaded": true }));
+    assert_eq!(site.get("/ready").status, 200);
+    site.house.draining.store(true, SeqCst);
+    let ready = site.get("/ready");
+    assert_eq!((ready.status, &ready.json()["reason"]), (503, &"draining".into()));
+    assert_eq!(site.get("/health").status, 200);
+}
+
+#[test]
+fn the_api_shows_what_the_gateway_says() {
+    let site = site();
+    let plugin = &site.get("/api/plugins").json()["plugins"][0];
+    assert_eq!((&plugin["key"], &plugin["state"]), (&"drift".into(), &"quarantined".into()));
+    assert_eq!(site.get("/api/backends").json()["endpoints"][0]["ready"], false);
+    assert_eq!(site.get("/api/config").json()["gateway"]["listen"], "127.0.0.1:8000");
+    let generation = site.get("/api/generation").json();
+    assert_eq!(
+        (&generation["number"], &generation["last_reload"]["outcome"]),
+        (&7.into(), &"refused".into())
+    );
+    assert_eq!(generation["last_reload"]["error"], "unknown key `lisen`");
+}
+
+#[test]
+fn the_index_lists_every_page_as_text_or_html() {
+    let site = site();
+    let text = site.get("/");
+    assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
+    let paths: Vec<&str> = text.text().lines().filter_map(|l| l.split_whitespace().next()).collect();
+    for path in paths.iter().filter(|p| p.starts_with('/') && !p.starts_with("/api/settle")) {
+        let status = site.get(path).status;
+        assert!(status == 200 || (*path == "/api/reload" && status == 405), "{path}: {status}");
+    }
+    assert_eq!(paths.len(), 11);
+    let html = site.client().ask("GET", "/", &[("accept", "text/html,*/*;q=0.8")]);
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(html.text().contains("<a href=\"/metrics\">"));
+}
+
+#[test]
+fn head_has_the_head_of_get_and_no_body() {
+    let site = site();
+    let mut client = site.client();
+    for path in ["/", "/metrics", "/health", "/ready", "/api/plugins", "/api/config", "/nothing"] {
+        let get = client.ask("GET", path, &[]);
+        let head = client.ask("HEAD", path, &[]);
+        assert_eq!(head.status, get.status, "{path}");
+        for name in ["content-type", "content-length"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+    }
+    assert_eq!(client.ask("GET", "/health", &[]).status, 200, "the connection is still in step");
+}
+
+#[test]
+fn what_is_not_here_is_refused_in_words() {
+    let site = site();
+    let answer = site.get("/metricz");
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.error(), "no page at `/metricz` (`GET /` lists what is here)");
+    let answer = site.client().ask("DELETE", "/metrics", &[]);
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
+    assert!(answer.error().contains("`DELETE`"));
+    let answer = site.get("/api/reload");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+}
+
+#[test]
+fn settle_answers_when_all_is_judged_or_says_that_it_is_not() {
+    let site = site();
+    let answer = site.get("/api/settle?timeout=1ms");
+    assert_eq!(answer.status, 504);
+    assert!(answer.error().contains("still being judged after 1 ms"), "{}", answer.error());
+    let wrong = site.get("/api/settle?timeout=soon");
+    assert_eq!((wrong.status, wrong.error().contains("`soon`")), (400, true));
+
+    site.house.judged.notify_one();
+    let answer = site.get("/api/settle?x=1&timeout=20s");
+    assert_eq!(answer.json(), serde_json::json!({ "settled": true, "exchanges": 42 }));
+    // While one client waits the others are served.
+    let mut waiting = site.client();
+    waiting.send("GET", "/api/settle?timeout=20s", &[]);
+    assert_eq!(site.get("/health").status, 200);
+    site.house.judged.notify_one();
+    assert_eq!(waiting.read(false).expect("an answer").status, 200);
+}
+
+#[test]
+fn a_reload_is_answered_with_its_outcome_and_only_one_runs() {
+    let site = site();
+    let answer = site.client().ask("POST", "/api/reload", &[("content-length", "0")]);
+    assert_eq!(answer.json(), serde_json::json!({ "outcome": "unchanged", "generation": 7 }));
+
+    let (word, reload) = mpsc::channel();
+    *site.house.reload.lock().expect("whole") = Some(reload);
+    let mut first = site.client();
+    first.send("POST", "/api/reload", &[]);
+    // The first has begun when its receiver is gone; from then on a second one is refused, and pages are served.
+    while site.house.reload.lock().expect("whole").is_some() {
+        assert_eq!(site.get("/health").status, 200);
+    }
+    let second = site.client().ask("POST", "/api/reload", &[]);
+    assert_eq!((second.status, second.header("retry-after")), (409, Some("1")));
+    word.send(Err("line 3: unknown key `lisen`".to_owned())).expect("heard");
+    let refused = first.read(false).expect("an answer");
+    assert_eq!(refused.status, 422);
+    let expect = "line 3: unknown key `lisen`";
+    assert_eq!(
+        (&refused.json()["outcome"], &refused.json()["error"]["message"]),
+        (&"refused".into(), &expect.into())
+    );
+
+    let (word, reload) = mpsc::channel();
+    *site.house.reload.lock().expect("whole") = Some(reload);
+    word.send(Ok(Reloaded::Applied)).expect("kept");
+    assert_eq!(first.ask("POST", "/api/reload", &[]).json()["outcome"], "applied");
+}
+
+#[test]
+fn a_reload_that_panics_is_told_and_the_next_one_runs() {
+    let site = site();
+    let (word, reload) = mpsc::channel();
+    *site.house.reload.lock().expect("whole") = Some(reload);
+    drop(word);
+    let answer = site.client().ask("POST", "/api/reload", &[]);
+    assert_eq!(answer.status, 500);
+    assert!(answer.error().contains("old generation stays"));
+    assert_eq!(site.client().ask("POST", "/api/reload", &[]).status, 200);
+}
+
+#[test]
+fn what_changes_state_needs_the_token_if_there_is_one() {
+    let site = Site::start(&Options { token: Some("s3cret".into()), ..Options::default() });
+    let answer = site.client().ask("POST", "/api/reload", &[]);
+    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
+    assert!(answer.error().contains("Authorization: Bearer"));
+    let wrong = site.client().ask("POST", "/api/reload", &[("authorization", "Bearer s3creT")]);
+    assert_eq!(wrong.status, 401);
+    let right = site.client().ask("POST", "/api/reload", &[("authorization", "Bearer s3cret")]);
+    assert_eq!(right.status, 200);
+    assert_eq!(site.get("/api/plugins").status, 200, "reading needs none");
+    assert!(site.get("/metrics").text().contains("weir_admin_refused_total{reason=\"forbidden\"} 2\n"));
+}
+
+#[test]
+fn without_a_token_this_machine_may_reload_but_no_page_of_another_origin() {
+    let site = site();
+    let other = [("origin", "https://evil.example")];
+    let answer = site.client().ask("POST", "/api/reload", &other);
+    assert_eq!((answer.status, answer.error().contains("https://evil.example")), (403, true));
+    assert_eq!(site.client().ask("POST", "/api/reload", &[("x-forwarded-for", "10.0.0.1")]).status, 403);
+    assert_eq!(site.client().ask("POST", "/api/reload", &[("origin", "http://localhost")]).status, 200);
+}
+
+#[test]
+fn a_foreign_host_name_is_refused_unless_it_is_configured() {
+    let options = Options { hosts: vec!["weir.example".into()], ..Options::default() };
+    let site = Site::start(&options);
+    for path in ["/", "/metrics", "/api/config", "/api/reload"] {
+        let answer = site.client().ask("GET", path, &[("host", "evil.example")]);
+        assert_eq!((answer.status, answer.error().contains("`evil.example`")), (421, true), "{path}");
+    }
+    for ours in ["weir.example:9464", "127.0.0.1", "[::1]:9464", "localhost:1"] {
+        assert_eq!(site.client().ask("GET", "/health", &[("host", ours)]).status, 200, "{ours}");
+    }
+    assert!(site.get("/metrics").text().contains("weir_admin_refused_total{reason=\"host\"} 4\n"));
+}
+
+#[test]
+fn the_metrics_listener_has_two_pages_under_any_name() {
+    let site = Site::start(&Options { scope: Scope::Metrics, ..Options::default() });
+    let from_elsewhere = [("host", "weir.monitoring.svc:9465")];
+    assert_eq!(site.client().ask("GET", "/metrics", &from_elsewhere).status, 200);
+    assert_eq!(site.client().ask("HEAD", "/health", &from_elsewhere).status, 200);
+    for path in ["/", "/ready", "/api/config", "/api/generation", "/api/settle"] {
+        assert_eq!(site.get(path).status, 404, "{path}");
+    }
+    assert_eq!(site.client().ask("POST", "/api/reload", &[]).status, 404);
+}
+
+#[test]
+fn a_listener_of_somebody_else_gets_the_same_two_pages() {
+    let registry = registry();
+    let pages = Pages::new(Arc::new(House::default()), &registry).expect("names are free");
+    let metrics = pages.scrape("/metrics", "application/openmetrics-text").expect("a page");
+    assert_eq!((metrics.status, metrics.content_type), (200, OPENMETRICS));
+    assert_eq!(pages.scrape("/metrics", "").expect("a page").content_type, TEXT);
+    assert_eq!(pages.scrape("/health", "").expect("a page").content_type, "application/json");
+    for other in ["/", "/ready", "/api/config", "/metrics/", "/health?"] {
+        assert_eq!(pages.scrape(other, ""), None, "{other}");
+    }
+}

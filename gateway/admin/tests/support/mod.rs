@@ -1,0 +1,215 @@
+//! A gateway in words of its own, a served listener, and a client that shows the bytes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use weir_admin::{
+    Gateway, GenerationStatus, Health, Options, Pages, ReloadOutcome, ReloadStatus, Reloaded, Running,
+    Server, Settled, Settling, start,
+};
+use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
+use weir_telemetry::{Cap, Counter, Family, Histogram, Registry, Spec};
+
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// What the test makes of the rest of Weir.
+#[derive(Default)]
+pub struct House {
+    pub draining: AtomicBool,
+    /// Settling ends when this is notified.
+    pub judged: Arc<Notify>,
+    /// The next reload waits for a word from here, and answers with it.
+    pub reload: Mutex<Option<mpsc::Receiver<Result<Reloaded, String>>>>,
+}
+
+impl Gateway for House {
+    fn health(&self) -> Health {
+        Health { model_loaded: true }
+    }
+    fn ready(&self) -> Result<(), String> {
+        if self.draining.load(SeqCst) { Err("draining".into()) } else { Ok(()) }
+    }
+    fn plugins(&self) -> Vec<PluginStatus> {
+        vec![PluginStatus {
+            key: "drift".into(),
+            name: "drift".into(),
+            version: "0.1.0".into(),
+            description: String::new(),
+            path: "drift.wasm".into(),
+            digest: "ab".into(),
+            state: PluginState::Quarantined,
+            last_fault: Some("trapped".into()),
+            routes: vec!["churn".into()],
+            batches: 1,
+            rows: 2,
+            faults: 3,
+            cpu_seconds: 0.5,
+            memory_bytes: 65_536,
+            metrics: Vec::new(),
+            conditions: Vec::new(),
+            verdicts: Vec::new(),
+        }]
+    }
+    fn backends(&self) -> Vec<EndpointStatus> {
+        vec![EndpointStatus {
+            backend: "churn".into(),
+            address: "127.0.0.1:9000".into(),
+            ejected: true,
+            ready: Some(false),
+            in_flight: 0,
+            last_error: Some("refused".into()),
+        }]
+    }
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({ "gateway": { "listen": "127.0.0.1:8000" } })
+    }
+    fn generation(&self) -> GenerationStatus {
+        let error = Some("unknown key `lisen`".into());
+        let outcome = ReloadOutcome::Refused;
+        let last = ReloadStatus { at_unix_ms: 2, what: "config".into(), outcome, error };
+        GenerationStatus {
+            number: 7,
+            loaded_unix_ms: 1,
+            config_digest: "cd".into(),
+            refused: 1,
+            last_reload: Some(last),
+        }
+    }
+    fn settle(&self) -> Settling {
+        let judged = self.judged.clone();
+        Box::pin(async move {
+            judged.notified().await;
+            Settled { exchanges: 42 }
+        })
+    }
+    fn reload(&self) -> Result<Reloaded, String> {
+        let word = self.reload.lock().expect("whole").take();
+        word.map_or(Ok(Reloaded::Unchanged), |word| word.recv_timeout(LONG).expect("the test says a word"))
+    }
+}
+
+/// A served listener and what stands behind it.
+pub struct Site {
+    pub house: Arc<House>,
+    pub registry: Registry,
+    pub address: SocketAddr,
+    pub running: Running,
+}
+
+impl Site {
+    pub fn start(options: &Options) -> Self {
+        let (house, registry) = (Arc::new(House::default()), registry());
+        let pages = Pages::new(house.clone(), &registry).expect("names are free");
+        let server = Server::bind("127.0.0.1:0".parse().expect("address"), &pages, options).expect("bound");
+        let address = server.address().expect("known");
+        Self { house, registry, address, running: start(vec![server]).expect("started") }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// One GET on a new connection.
+    pub fn get(&self, path: &str) -> Answer {
+        self.client().ask("GET", path, &[])
+    }
+}
+
+pub fn registry() -> Registry {
+    let registry = Registry::default();
+    let requests =
+        Family::<Counter>::new(Spec::counter("requests_total", "Requests.", &["route"]), Cap::Closed);
+    requests.get(&["churn"]).add(5);
+    registry.family(&requests).expect("registered");
+    let spec = Spec::histogram("latency_seconds", "Latency.", &[0.5, 1.0], &["route"]).unit("seconds");
+    let latency = Family::<Histogram>::new(spec, Cap::Closed);
+    (0..40).for_each(|i| latency.get(&[&format!("route{i}")]).observe(0.7));
+    registry.family(&latency).expect("registered");
+    registry
+}
+
+/// A connection that is kept.
+pub struct Client(pub TcpStream);
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("connected");
+        stream.set_read_timeout(Some(LONG)).expect("set");
+        Self(stream)
+    }
+
+    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(method, path, headers);
+        self.read(method == "HEAD").expect("an answer")
+    }
+
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
+        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        if headers.iter().all(|(name, _)| *name != "host") {
+            text += "host: localhost\r\n";
+        }
+        headers.iter().for_each(|(name, value)| text += &format!("{name}: {value}\r\n"));
+        self.0.write_all((text + "\r\n").as_bytes()).expect("sent");
+    }
+
+    /// One answer; `bare` if it has no body although its head says so.
+    pub fn read(&mut self, bare: bool) -> io::Result<Answer> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text");
+        let status = head[9..12].parse().expect("a status");
+        let mut answer = Answer { status, head, body: Vec::new() };
+        if !bare {
+            answer
+                .body
+                .resize(answer.header("content-length").map_or(0, |n| n.parse().expect("a length")), 0);
+            self.0.read_exact(&mut answer.body)?;
+        }
+        Ok(answer)
+    }
+
+    /// True if the other side closes without a further byte.
+    pub fn is_closed(&mut self) -> bool {
+        match self.0.read(&mut [0; 64]) {
+            Ok(n) => n == 0,
+            Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let matches = |line: &&str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
+        self.head.lines().find(matches).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("json")
+    }
+
+    /// The words of a refusal.
+    pub fn error(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        self.json()["error"]["message"].as_str().expect("an error in words").to_owned()
+    }
+}
