@@ -22,7 +22,10 @@ fn root() -> PathBuf {
 }
 
 fn floor(room: &str) -> usize {
-    FLOORS.iter().position(|rooms| rooms.contains(&room)).unwrap_or_else(|| panic!("`{room}` stands on no floor"))
+    FLOORS
+        .iter()
+        .position(|rooms| rooms.contains(&room))
+        .unwrap_or_else(|| panic!("`{room}` stands on no floor"))
 }
 
 fn rooms() -> Vec<String> {
@@ -34,7 +37,8 @@ fn rooms() -> Vec<String> {
 /// The `[dependencies]` of a room's manifest, without those for tests.
 fn dependencies(manifest: &Path) -> Vec<String> {
     let text = fs::read_to_string(manifest).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
-    let section = text.split("[dependencies]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
+    let section =
+        text.split("[dependencies]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
     let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
     names.filter(|name| !name.is_empty() && !name.starts_with('#')).map(str::to_owned).collect()
 }
@@ -83,7 +87,10 @@ fn only_one_room_names_each_runtime() {
         if dependencies(&root().join("Cargo.toml")).iter().any(|d| d == runtime) {
             users.push("weir".to_owned());
         }
-        assert!(users.iter().all(|user| user == owner), "`{runtime}` is used by {users:?}, not by `{owner}` alone");
+        assert!(
+            users.iter().all(|user| user == owner),
+            "`{runtime}` is used by {users:?}, not by `{owner}` alone"
+        );
     }
 }
 
@@ -92,7 +99,10 @@ fn every_room_says_what_it_is_for() {
     for room in rooms() {
         let readme = root().join("gateway").join(&room).join("README.md");
         let text = fs::read_to_string(&readme).unwrap_or_default();
-        assert!(text.lines().count() > 5, "gateway/{room}/README.md says what the room is for and what is absent");
+        assert!(
+            text.lines().count() > 5,
+            "gateway/{room}/README.md says what the room is for and what is absent"
+        );
     }
 }
 
@@ -118,7 +128,8 @@ fn main_is_a_recipe() {
 #[test]
 fn nothing_is_left_unfinished() {
     // Spelled in two halves, so that this file does not find itself.
-    let words = [["TO", "DO"], ["FIX", "ME"], ["X", "XX"], ["todo", "!("], ["unimplemented", "!("], ["#[", "allow("]];
+    let words =
+        [["TO", "DO"], ["FIX", "ME"], ["X", "XX"], ["todo", "!("], ["unimplemented", "!("], ["#[", "allow("]];
     let words = words.map(|halves| halves.concat());
     for path in all_sources() {
         let text = fs::read_to_string(&path).expect("a source is readable");
