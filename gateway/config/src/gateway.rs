@@ -24,7 +24,7 @@ section! {
         /// Fixed until restart.
         metrics: Option<At<SocketAddr>> = default("\"\"", Blank(Placed(Addr)));
         /// Serve /metrics and /health on the traffic address too, as the FastAPI habit is. These two paths
-        /// then never reach a route.
+        /// then never reach a route. Fixed until restart.
         serve_metrics_on_listen: bool = default("false", Bool);
         /// Threads that carry traffic; 0 is one per core. Fixed until restart.
         workers: usize = default("0", Count::new(0, 256));
@@ -32,7 +32,7 @@ section! {
         /// one. Fixed until restart.
         telemetry_threads: usize = default("0", Count::new(0, 64));
         /// Share of one core, per worker, that observing may take. Past it exchanges are observed with a
-        /// known probability, and the rest are counted as `unsampled`.
+        /// known probability, and the rest are counted as `unsampled`. Fixed until restart.
         pub(crate) telemetry_cpu: f64 = default("\"25%\"", Share::from(0.1));
         /// Folder for compiled plugins and state that outlives the process; "" keeps both in memory only.
         /// Fixed until restart.
@@ -47,7 +47,7 @@ section! {
         /// faulty plugin takes no traffic away.
         pub(crate) ready_requires: Vec<At<String>> = default("[]", List::up_to(256, Placed(Text)));
         /// Token for everything on the admin address that changes state; "" allows none of it. Take it from
-        /// the environment: "${WEIR_ADMIN_TOKEN}".
+        /// the environment: "${WEIR_ADMIN_TOKEN}". Fixed until restart.
         admin_token: Option<String> = default("\"\"", Blank(Secret));
         /// Keep what clients say in `X-Forwarded-*` and `Forwarded` and add to it. Only behind a proxy that
         /// sets them: otherwise they are replaced, for anyone can write them.

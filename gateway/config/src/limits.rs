@@ -51,6 +51,7 @@ section! {
 
 section! {
     /// Bounds of what observing may hold. Each excess is counted where it happens; none touches traffic.
+    /// Fixed until restart.
     pub struct Telemetry {
         /// Bytes of exchanges that wait on one worker; past it they are `shed`.
         pub shard_bytes: usize = default("\"16MiB\"", Size::new(64 * KIB, 4 * GIB));

@@ -24,15 +24,30 @@ impl std::error::Error for Fixed {}
 /// Every key that differs between two configurations though it is fixed until restart. A reload is refused
 /// unless this is empty.
 pub fn fixed_until_restart(old: &Config, new: &Config) -> Vec<Fixed> {
+    let telemetry = (old.telemetry != new.telemetry).then(|| Fixed {
+        key: "telemetry",
+        message: "these bounds cannot change while running (restart, or change them back)".into(),
+    });
     let (old, new) = (&old.gateway, &new.gateway);
+    let token = (old.admin_token != new.admin_token).then(|| Fixed {
+        key: "gateway.admin_token",
+        message: "cannot change while running (restart, or change it back)".into(),
+    });
     [
         changed("gateway.listen", &old.listen, &new.listen),
         changed("gateway.admin", &old.admin, &new.admin),
         changed("gateway.metrics", &old.metrics, &new.metrics),
+        changed(
+            "gateway.serve_metrics_on_listen",
+            &old.serve_metrics_on_listen,
+            &new.serve_metrics_on_listen,
+        ),
         changed("gateway.workers", &old.workers, &new.workers),
         changed("gateway.telemetry_threads", &old.telemetry_threads, &new.telemetry_threads),
         changed("gateway.state_dir", &old.state_dir, &new.state_dir),
         changed("gateway.instance", &old.instance, &new.instance),
+        token,
+        telemetry,
     ]
     .into_iter()
     .flatten()
@@ -51,6 +66,12 @@ trait Shown {
 }
 
 impl Shown for std::net::SocketAddr {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for bool {
     fn shown(&self) -> String {
         self.to_string()
     }
