@@ -55,17 +55,17 @@ pub use host::{Level, log};
 pub use manifest::{
     Columns, Condition, Counter, Gauge, Histogram, Manifest, Metric, Reason, Window, WindowSpec, role,
 };
-pub use outcome::{ColumnValues, Outcome, Summary, Values};
+pub use outcome::{ColumnValues, Outcome, Placed, Summary, Values};
 pub use schema::{Column, Kind, MISSING, Per, Schema, Task};
-#[doc(hidden)]
+/// For what [`Plugin::save`] writes and [`Plugin::load`] reads, for instance.
 pub use serde_json as json;
 pub use settings::{Fault, Faults, Setting};
 
 /// Everything a plugin usually names.
 pub mod prelude {
     pub use crate::{
-        Batch, Column, ColumnValues, Columns, Condition, Counter, Faults, Gauge, Histogram, Level, MISSING,
-        Manifest, Metric, Outcome, Plugin, Reason, Schema, Task, Window, WindowSpec, role, settings,
+        Batch, Column, ColumnValues, Columns, Condition, Counter, Faults, Gauge, Histogram, Kind, Level,
+        MISSING, Manifest, Metric, Outcome, Plugin, Reason, Schema, Task, Window, WindowSpec, role, settings,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 use crate::bindings::weir::plugin::types;
 use crate::host::{self, Target};
@@ -24,6 +25,16 @@ pub struct ColumnValues(pub usize);
 pub struct Placed {
     start: u32,
     len: u32,
+}
+
+impl Placed {
+    /// Some of them, counted from the first.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        let end = range.end.min(self.len as usize);
+        let start = range.start.min(end);
+        Self { start: self.start + start as u32, len: (end - start) as u32 }
+    }
 }
 
 impl Values for ColumnValues {
