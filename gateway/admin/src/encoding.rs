@@ -24,7 +24,9 @@ fn accepts(accept_encoding: &str) -> bool {
     let weight = |coding: &str| {
         accept_encoding.split(',').find_map(|part| {
             let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
-            let quality = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), |q| q.trim().parse::<f32>());
+            let named = |key: &str| key.trim().eq_ignore_ascii_case("q");
+            let quality = parameters.split_once('=').filter(|(key, _)| named(key));
+            let quality = quality.map_or(Ok(1.0), |(_, value)| value.trim().parse::<f32>());
             name.trim().eq_ignore_ascii_case(coding).then(|| quality.unwrap_or(0.0))
         })
     };
@@ -40,7 +42,7 @@ mod tests {
         for yes in ["gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1", "identity, gzip; q=1.0"] {
             assert!(accepts(yes), "{yes}");
         }
-        for no in ["", "identity", "gzip;q=0", "*, gzip;q=0.0", "br", "gzip;q=x", "xgzip"] {
+        for no in ["", "identity", "gzip;q=0", "*, gzip;q=0.0", "br", "gzip;q=x", "gzip;Q=0", "xgzip"] {
             assert!(!accepts(no), "{no}");
         }
         assert_eq!(gzip("gzip", &Bytes::from_static(b"short")), None);

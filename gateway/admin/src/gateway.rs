@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use weir_exchange::status::{EndpointStatus, PluginStatus};
 
 /// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory, at once:
@@ -21,6 +21,11 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// Every plugin of the current generation.
     fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// What plugins said of single exchanges, as far as it is remembered, oldest first. None are, by default.
+    fn verdicts(&self) -> Vec<RecentVerdict> {
+        Vec::new()
+    }
 
     /// Every endpoint of every backend.
     fn backends(&self) -> Vec<EndpointStatus>;
@@ -51,6 +56,26 @@ pub type Settling = Pin<Box<dyn Future<Output = Settled> + Send>>;
 pub struct Settled {
     /// Exchanges handed off since the process began; all of them are judged.
     pub exchanges: u64,
+}
+
+/// A plugin's verdict on one exchange.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecentVerdict {
+    /// The plugin's key in the configuration.
+    pub plugin: Arc<str>,
+    pub route: Arc<str>,
+    /// Shown as 32 hex digits, as in logs and traces.
+    #[serde(serialize_with = "hex")]
+    pub trace_id: u128,
+    pub reason: Arc<str>,
+    /// Probability with which an exchange like this is kept; 1 for a reason that always keeps.
+    pub probability: f64,
+    /// Unix time in ms.
+    pub at_unix_ms: u64,
+}
+
+fn hex<S: Serializer>(trace_id: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{trace_id:032x}"))
 }
 
 /// How the process is.

@@ -7,15 +7,18 @@ mod duration;
 mod encoding;
 mod gateway;
 mod guard;
+mod index;
 mod metrics;
 mod pages;
 mod reply;
 mod server;
 mod service;
 mod stall;
+mod unread;
 
 pub use gateway::{
-    Gateway, GenerationStatus, Health, ReloadOutcome, ReloadStatus, Reloaded, Settled, Settling,
+    Gateway, GenerationStatus, Health, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded, Settled,
+    Settling,
 };
 pub use pages::{Pages, Response};
 pub use server::{Limits, Options, Running, Server, start};

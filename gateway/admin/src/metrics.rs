@@ -15,13 +15,14 @@ pub(crate) struct Refused {
     pub(crate) forbidden: Arc<Counter>,
     /// A body too large or too slow.
     pub(crate) body: Arc<Counter>,
+    /// Too much of other answers was still unread.
+    pub(crate) unread: Arc<Counter>,
 }
 
 impl Refused {
     /// Makes and registers the family.
     pub(crate) fn new(registry: &Registry) -> Result<Self, RegistryError> {
-        let help =
-            "Requests and connections the admin listeners refused (connections, host, forbidden, body).";
+        let help = "Requests and connections the admin listeners refused (connections, host, forbidden, body, unread).";
         let spec = Spec::counter("weir_admin_refused_total", help, &["reason"]);
         let family = Family::<Counter>::new(spec, Cap::Closed);
         registry.family(&family)?;
@@ -31,6 +32,7 @@ impl Refused {
             host: cell("host"),
             forbidden: cell("forbidden"),
             body: cell("body"),
+            unread: cell("unread"),
         })
     }
 }

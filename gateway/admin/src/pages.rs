@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use weir_telemetry::{Registry, RegistryError, exposition};
 
 use crate::gateway::Gateway;
+use crate::index;
 use crate::metrics::Refused;
 use crate::reply::Reply;
 
@@ -16,10 +18,12 @@ use crate::reply::Reply;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Index,
+    Ui,
     Metrics,
     Health,
     Ready,
     Plugins,
+    Verdicts,
     Backends,
     Config,
     Generation,
@@ -28,12 +32,14 @@ pub(crate) enum Page {
 }
 
 impl Page {
-    const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Index,
+        Self::Ui,
         Self::Metrics,
         Self::Health,
         Self::Ready,
         Self::Plugins,
+        Self::Verdicts,
         Self::Backends,
         Self::Config,
         Self::Generation,
@@ -46,13 +52,15 @@ impl Page {
         Self::ALL.into_iter().find(|page| page.path() == path)
     }
 
-    fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Index => "/",
+            Self::Ui => "/ui",
             Self::Metrics => "/metrics",
             Self::Health => "/health",
             Self::Ready => "/ready",
             Self::Plugins => "/api/plugins",
+            Self::Verdicts => "/api/verdicts",
             Self::Backends => "/api/backends",
             Self::Config => "/api/config",
             Self::Generation => "/api/generation",
@@ -62,18 +70,20 @@ impl Page {
     }
 
     /// One line of the index.
-    fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
-            Self::Index => "this list",
+            Self::Index => "this list, for a terminal or a browser by `Accept`",
+            Self::Ui => "this list and how Weir is, for a browser",
             Self::Metrics => "metrics, as Prometheus text or OpenMetrics by `Accept`",
             Self::Health => "200 while the process works",
             Self::Ready => "200 while traffic should be sent here",
-            Self::Plugins => "plugins: state, faults, cost, conditions, verdicts",
+            Self::Plugins => "plugins: state, faults, cost, conditions, counts of verdicts",
+            Self::Verdicts => "the last verdicts on single exchanges, oldest first",
             Self::Backends => "endpoints: readiness, requests in flight, last error",
             Self::Config => "the configuration in force, without secrets",
             Self::Generation => "the generation in force and the last reload",
             Self::Settle => "waits until all that was handed off is judged (`?timeout=5s`)",
-            Self::Reload => "reads the configuration again (POST)",
+            Self::Reload => "reads the configuration again (POST, with the admin token)",
         }
     }
 
@@ -93,6 +103,8 @@ impl Page {
 pub struct Pages {
     pub(crate) gateway: Arc<dyn Gateway>,
     pub(crate) refused: Refused,
+    /// One reload at a time, whichever listener asks.
+    pub(crate) reloading: Arc<Semaphore>,
     registry: Registry,
 }
 
@@ -110,7 +122,8 @@ impl Pages {
     /// # Errors
     /// A metric's name is taken.
     pub fn new(gateway: Arc<dyn Gateway>, registry: &Registry) -> Result<Self, RegistryError> {
-        Ok(Self { gateway, refused: Refused::new(registry)?, registry: registry.clone() })
+        let refused = Refused::new(registry)?;
+        Ok(Self { gateway, refused, reloading: Arc::new(Semaphore::new(1)), registry: registry.clone() })
     }
 
     /// `/metrics` and `/health`, for a listener of somebody else's; `None` for any other path. `accept` is the request's
@@ -128,11 +141,13 @@ impl Pages {
     pub(crate) fn read(&self, page: Page, accept: &str) -> Option<Reply> {
         let ok = |document: &serde_json::Value| Reply::json(StatusCode::OK, document);
         Some(match page {
-            Page::Index => index(accept),
+            Page::Index if !index::wants_html(accept) => index::text(),
+            Page::Index | Page::Ui => index::html(&*self.gateway),
             Page::Metrics => self.metrics(accept),
             Page::Health => self.health(),
             Page::Ready => self.ready(),
             Page::Plugins => ok(&json!({ "plugins": self.gateway.plugins() })),
+            Page::Verdicts => ok(&json!({ "verdicts": self.gateway.verdicts() })),
             Page::Backends => ok(&json!({ "endpoints": self.gateway.backends() })),
             Page::Config => ok(&self.gateway.config()),
             Page::Generation => ok(&json!(self.gateway.generation())),
@@ -165,27 +180,4 @@ impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pages")
     }
-}
-
-/// What is here, for a browser or a terminal.
-fn index(accept: &str) -> Reply {
-    let html = accept.split(',').any(|range| range.trim_start().starts_with("text/html"));
-    if !html {
-        let line = |page: Page| format!("{:16} {}\n", page.path(), page.words());
-        let lines: String = Page::ALL.into_iter().map(line).collect();
-        return Reply::ok("text/plain; charset=utf-8", format!("Weir\n\n{lines}"));
-    }
-    let item = |page: Page| {
-        let path = page.path();
-        let name = match page.changes_state() {
-            true => format!("<code>{path}</code>"),
-            false => format!("<a href=\"{path}\"><code>{path}</code></a>"),
-        };
-        format!("<tr><td>{name}</td><td>{}</td></tr>\n", page.words())
-    };
-    let items: String = Page::ALL.into_iter().map(item).collect();
-    let head = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Weir</title>\
-                <style>body{font:16px/1.5 system-ui;margin:2rem auto;max-width:46rem;padding:0 1rem}\
-                td{padding:.2rem 1rem .2rem 0}</style><h1>Weir</h1>";
-    Reply::ok("text/html; charset=utf-8", format!("{head}<table>\n{items}</table></html>\n"))
 }

@@ -8,11 +8,13 @@ use serde::Serialize;
 pub(crate) const JSON: &str = "application/json";
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
+    /// The body is in gzip.
+    pub(crate) gzip: bool,
     /// One header beyond the usual.
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
 }
@@ -20,33 +22,49 @@ pub(crate) struct Reply {
 impl Reply {
     /// 200.
     pub(crate) fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, content_type, body: body.into(), header: None }
+        Self { status: StatusCode::OK, content_type, body: body.into(), gzip: false, header: None }
     }
 
     /// A JSON document, indented: people read these with curl.
     pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Self {
         let mut body = serde_json::to_vec_pretty(document).expect("status types have string keys only");
         body.push(b'\n');
-        Self { status, content_type: JSON, body: body.into(), header: None }
+        Self { status, ..Self::ok(JSON, body) }
     }
 }
 
 /// Why a request got no page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    NoPage { path: String },
-    Method { method: String, allowed: &'static str },
+    /// `here`: what there is instead, as a list in words.
+    NoPage {
+        path: String,
+        here: String,
+    },
+    Method {
+        method: String,
+        allowed: &'static str,
+    },
     NoHost,
-    Host { host: String },
+    Host {
+        host: String,
+    },
     NoToken,
-    NotLocal,
-    Origin { origin: String },
-    BodyTooLarge { limit: usize },
+    NoTokenSet,
+    BodyTooLarge {
+        limit: usize,
+    },
     BodyStalled,
     Query(String),
-    Unsettled { ms: u128 },
+    Unsettled {
+        ms: u128,
+    },
     Reloading,
     ReloadFailed,
+    /// Answers of that many bytes in all may wait for their readers.
+    Unread {
+        limit: usize,
+    },
 }
 
 impl Refusal {
@@ -57,12 +75,13 @@ impl Refusal {
             Self::NoHost | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NoToken => StatusCode::UNAUTHORIZED,
-            Self::NotLocal | Self::Origin { .. } => StatusCode::FORBIDDEN,
+            Self::NoTokenSet => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::Unsettled { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Reloading => StatusCode::CONFLICT,
             Self::ReloadFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unread { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -73,32 +92,34 @@ impl Refusal {
             Self::Method { .. } => "method",
             Self::NoHost | Self::Host { .. } => "host",
             Self::NoToken => "unauthorized",
-            Self::NotLocal | Self::Origin { .. } => "forbidden",
+            Self::NoTokenSet => "forbidden",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyStalled => "timeout",
             Self::Query(_) => "query",
             Self::Unsettled { .. } => "unsettled",
             Self::Reloading => "reloading",
             Self::ReloadFailed => "reload_failed",
+            Self::Unread { .. } => "limit",
         }
     }
 
     fn message(&self) -> String {
         match self {
-            Self::NoPage { path } => format!("no page at `{path}` (`GET /` lists what is here)"),
-            Self::Method { method, allowed } => format!("`{method}` is not answered here (use {allowed})"),
+            Self::NoPage { path, here } => format!("no page at `{}` (there is {here})", clip(path)),
+            Self::Method { method, allowed } => {
+                format!("`{}` is not answered here (use {allowed})", clip(method))
+            }
             Self::NoHost => "the request names no host, or several (send one `Host` header)".into(),
             Self::Host { host } => format!(
-                "`{host}` is not a name of this listener (use its IP address or `localhost`, or name it in the \
-                 configuration)"
+                "`{}` is not a name of this listener (use its IP address or `localhost`, or name it in the \
+                 configuration)",
+                clip(host)
             ),
             Self::NoToken => "this needs the admin token (send `Authorization: Bearer <token>`)".into(),
-            Self::NotLocal => {
-                "without an admin token only this machine may do that (set `admin_token`, or ask from here)"
+            Self::NoTokenSet => {
+                "no admin token is set, so nothing can be changed here (set `admin_token` in \
+                 `[gateway]` and restart, or send SIGHUP to reload)"
                     .into()
-            }
-            Self::Origin { origin } => {
-                format!("a page of `{origin}` may not do that (ask from the admin page or with curl)")
             }
             Self::BodyTooLarge { limit } => format!("the body is over {limit} bytes (this needs none)"),
             Self::BodyStalled => "the body did not arrive in time (this needs none)".into(),
@@ -110,6 +131,9 @@ impl Refusal {
             Self::ReloadFailed => {
                 "the reload broke off; the old generation stays in force (see the log)".into()
             }
+            Self::Unread { limit } => format!(
+                "other clients have not read their answers yet (at most {limit} bytes may wait, ask again)"
+            ),
         }
     }
 
@@ -118,10 +142,16 @@ impl Refusal {
         let header = match self {
             Self::Method { allowed, .. } => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::NoToken => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::Reloading => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Reloading | Self::Unread { .. } => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         };
         let document = serde_json::json!({ "error": { "type": self.kind(), "message": self.message() } });
         Reply { header, ..Reply::json(self.status(), &document) }
     }
+}
+
+/// What a client said, short enough to repeat.
+fn clip(said: &str) -> &str {
+    const LONGEST: usize = 128;
+    &said[..said.floor_char_boundary(LONGEST)]
 }

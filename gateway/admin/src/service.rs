@@ -1,8 +1,6 @@
 //! One request: guard, route, page, HTTP.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +12,13 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::gateway::{ReloadOutcome, Reloaded};
 use crate::guard::Guard;
 use crate::pages::{Page, Pages};
 use crate::reply::{Refusal, Reply};
+use crate::unread::Unread;
 use crate::{duration, encoding};
 
 /// Patience of `/api/settle` if the query names none, and at most.
@@ -42,47 +40,53 @@ pub enum Scope {
     Metrics,
 }
 
+impl Scope {
+    fn has(self, page: Page) -> bool {
+        self == Self::Admin || page.is_public()
+    }
+}
+
 /// What every connection of a listener shares.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) pages: Pages,
     pub(crate) guard: Guard,
     pub(crate) scope: Scope,
-    /// One reload at a time.
-    reloading: Arc<Semaphore>,
+    pub(crate) unread: Unread,
 }
 
 impl Site {
-    pub(crate) fn new(pages: Pages, guard: Guard, scope: Scope) -> Self {
-        Self { pages, guard, scope, reloading: Arc::new(Semaphore::new(1)) }
-    }
-
     /// Answers a request; never fails.
     pub(crate) async fn serve(
         &self,
-        peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let text = |name: HeaderName| join(request.headers(), &name);
         let (accept, accept_encoding) = (text(ACCEPT), text(ACCEPT_ENCODING));
-        let reply = match self.answer(peer, &accept, request).await {
-            Ok(reply) => reply,
-            Err(refusal) => {
-                self.count(&refusal);
-                refusal.reply()
-            }
-        };
-        Ok(http(reply, &accept_encoding))
+        let reply = self.answer(&accept, request).await.and_then(|reply| self.hold(reply, &accept_encoding));
+        Ok(http(reply.unwrap_or_else(|refusal| {
+            self.count(&refusal);
+            refusal.reply()
+        })))
     }
 
-    async fn answer(&self, peer: IpAddr, accept: &str, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    /// The reply as it will be sent, its bytes charged to the listener's budget.
+    fn hold(&self, reply: Reply, accept_encoding: &str) -> Result<Reply, Refusal> {
+        let gzipped = encoding::gzip(accept_encoding, &reply.body);
+        let gzip = gzipped.is_some();
+        let body = self.unread.hold(gzipped.unwrap_or(reply.body));
+        let body = body.ok_or(Refusal::Unread { limit: self.unread.limit() })?;
+        Ok(Reply { body, gzip, ..reply })
+    }
+
+    async fn answer(&self, accept: &str, request: Request<Incoming>) -> Result<Reply, Refusal> {
         let (head, body) = request.into_parts();
         if self.scope == Scope::Admin {
             self.guard.check_host(&head.uri, head.version, &head.headers)?;
         }
         let page = self.route(&head.method, head.uri.path())?;
         if page.changes_state() {
-            self.guard.check_change(peer, &head.headers)?;
+            self.guard.check_change(&head.headers)?;
         }
         discard(body).await?;
         match page {
@@ -93,8 +97,10 @@ impl Site {
     }
 
     fn route(&self, method: &Method, path: &str) -> Result<Page, Refusal> {
-        let here = |page: &Page| self.scope == Scope::Admin || page.is_public();
-        let page = Page::at(path).filter(here).ok_or_else(|| Refusal::NoPage { path: path.to_owned() })?;
+        let page = Page::at(path).filter(|page| self.scope.has(*page)).ok_or_else(|| {
+            let here = Page::ALL.into_iter().filter(|page| self.scope.has(*page)).map(Page::path);
+            Refusal::NoPage { path: path.to_owned(), here: here.collect::<Vec<_>>().join(", ") }
+        })?;
         let (allowed, right) = match page.changes_state() {
             true => ("POST", method == Method::POST),
             false => ("GET, HEAD", method == Method::GET || method == Method::HEAD),
@@ -116,7 +122,7 @@ impl Site {
 
     /// Reloads on a thread of its own. A client that goes away does not stop it, and the next waits for it all the same.
     async fn reload(&self) -> Result<Reply, Refusal> {
-        let turn = self.reloading.clone().try_acquire_owned().map_err(|_| Refusal::Reloading)?;
+        let turn = self.pages.reloading.clone().try_acquire_owned().map_err(|_| Refusal::Reloading)?;
         let gateway = self.pages.gateway.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -136,8 +142,9 @@ impl Site {
         let refused = &self.pages.refused;
         match refusal {
             Refusal::NoHost | Refusal::Host { .. } => refused.host.inc(),
-            Refusal::NoToken | Refusal::NotLocal | Refusal::Origin { .. } => refused.forbidden.inc(),
+            Refusal::NoToken | Refusal::NoTokenSet => refused.forbidden.inc(),
             Refusal::BodyTooLarge { .. } | Refusal::BodyStalled => refused.body.inc(),
+            Refusal::Unread { .. } => refused.unread.inc(),
             _ => {}
         }
     }
@@ -158,9 +165,8 @@ async fn discard(body: Incoming) -> Result<(), Refusal> {
     }
 }
 
-fn http(reply: Reply, accept_encoding: &str) -> Response<Full<Bytes>> {
-    let gzipped = encoding::gzip(accept_encoding, &reply.body);
-    let mut response = Response::new(Full::new(gzipped.clone().unwrap_or(reply.body)));
+fn http(reply: Reply) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     let fixed = [
@@ -171,7 +177,7 @@ fn http(reply: Reply, accept_encoding: &str) -> Response<Full<Bytes>> {
         (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     ];
     headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    if gzipped.is_some() {
+    if reply.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     headers.extend(reply.header);

@@ -1,7 +1,7 @@
 //! A stream whose reader may not stop reading.
 //!
 //! hyper bounds how long a request head may take, but waits for ever to write. A client that asks for a large page and
-//! never reads it would hold the page and its place.
+//! reads none of it, or a byte now and then, would hold the page and its place.
 
 use std::io;
 use std::pin::Pin;
@@ -12,36 +12,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A TCP stream that fails with [`io::ErrorKind::TimedOut`] when no byte could be written for a while.
+/// A TCP stream that fails with [`io::ErrorKind::TimedOut`] when an answer waits for its reader for too long, from the
+/// first time it has to wait until all of it is written.
 #[derive(Debug)]
 pub(crate) struct Stalling {
     stream: TcpStream,
     patience: Duration,
-    /// Set while the last write is waiting.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Set from the first wait of an answer until all of it is written.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stalling {
     pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+        Self { stream, patience, deadline: None }
     }
 
-    /// Passes on a write's progress, or fails if there was none for too long.
+    /// Passes on what a write came to, or fails if it has to wait beyond the deadline.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
             return written;
         }
         let patience = self.patience;
-        let deadline = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                // Polled again after this, it fails again: the deadline stays in the past.
-                deadline.as_mut().reset(Instant::now());
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
+        deadline.as_mut().poll(cx).map(|()| {
+            // It may be polled again after this, and a timer that fired must not be.
+            deadline.as_mut().reset(Instant::now());
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -73,7 +70,10 @@ impl AsyncWrite for Stalling {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // hyper flushes when it has written all it has.
+        this.deadline = None;
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

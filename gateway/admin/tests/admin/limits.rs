@@ -1,17 +1,16 @@
 //! Clients that stall, flood or stay: what they cost, and that the others are served.
 
-mod support;
-
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Client, LONG, Site};
 use weir_admin::{Limits, Options};
 use weir_telemetry::{Cap, Counter, Family, Spec};
 
+use crate::support::{Client, LONG, Site, TOKEN};
+
 fn site(limits: Limits) -> Site {
-    Site::start(&Options { limits, ..Options::default() })
+    Site::start(&Options { limits, token: Some("s3cret".into()), ..Options::default() })
 }
 
 #[test]
@@ -26,7 +25,7 @@ fn a_head_that_is_too_large_is_refused() {
 fn a_body_that_is_too_large_is_refused_and_a_small_one_is_ignored() {
     let site = site(Limits::default());
     let mut client = site.client();
-    client.send("POST", "/api/reload", &[("content-length", "3")]);
+    client.send("POST", "/api/reload", &[TOKEN, ("content-length", "3")]);
     client.0.write_all(b"{}\n").expect("sent");
     assert_eq!(client.read(false).expect("an answer").status, 200);
     client.send("GET", "/health", &[("content-length", "100000")]);
@@ -56,6 +55,7 @@ fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
     let (mut one, mut two) = (site.client(), site.client());
     assert_eq!((one.ask("GET", "/health", &[]).status, two.ask("GET", "/health", &[]).status), (200, 200));
     let mut three = site.client();
+    three.send("GET", "/health", &[]);
     let answer = three.read(false).expect("an answer");
     assert_eq!((answer.status, answer.error().contains("too many connections")), (503, true));
     drop(one);
@@ -64,14 +64,57 @@ fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
     assert_eq!(two.ask("GET", "/health", &[]).status, 200);
 }
 
+/// A `/metrics` page larger than any socket buffer.
+fn with_a_large_page(site: &Site) {
+    let big = Family::<Counter>::new(Spec::counter("big_total", &"x".repeat(32 << 20), &[]), Cap::Closed);
+    site.registry.family(&big).expect("registered");
+}
+
 #[test]
 fn a_client_that_never_reads_its_answer_loses_its_place() {
     let site = site(Limits { connections: 1, write_time: Duration::from_millis(100), ..Limits::default() });
-    let big = Family::<Counter>::new(Spec::counter("big_total", &"x".repeat(32 << 20), &[]), Cap::Closed);
-    site.registry.family(&big).expect("registered");
+    with_a_large_page(&site);
     let mut stuck = site.client();
     stuck.send("GET", "/metrics", &[]);
     until_served(&site, "/health");
+}
+
+#[test]
+fn a_client_that_reads_a_little_now_and_then_loses_its_place() {
+    let site = site(Limits { connections: 1, write_time: Duration::from_millis(200), ..Limits::default() });
+    with_a_large_page(&site);
+    let mut drip = site.client();
+    drip.send("GET", "/metrics", &[]);
+    // Each read makes room for the next write, so the answer is never without progress for long.
+    let mut scratch = vec![0; 256 << 10];
+    let mut got = 0;
+    let end = Instant::now() + LONG;
+    loop {
+        match drip.0.read(&mut scratch) {
+            Ok(n) if n > 0 => got += n,
+            _ => break,
+        }
+        assert!(Instant::now() < end && got < 32 << 20, "it kept its place");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    until_served(&site, "/health");
+}
+
+#[test]
+fn answers_nobody_reads_share_a_budget_and_small_ones_pass() {
+    let site = site(Limits { unread_bytes: 40 << 20, ..Limits::default() });
+    with_a_large_page(&site);
+    let mut stuck = site.client();
+    stuck.send("GET", "/metrics", &[]);
+    // Its head is here: the page behind it waits.
+    assert_eq!(stuck.read(true).expect("a head").status, 200);
+    let second = site.get("/metrics");
+    assert_eq!((second.status, second.header("retry-after")), (503, Some("1")));
+    assert!(second.error().contains("41943040 bytes"), "{}", second.error());
+    assert_eq!(site.get("/health").status, 200);
+    drop(stuck);
+    let metrics = until_served(&site, "/metrics");
+    assert!(metrics.contains("weir_admin_refused_total{reason=\"unread\"}"));
 }
 
 /// Asks on new connections until one gets a place. The place comes back a moment after its owner left, which nobody

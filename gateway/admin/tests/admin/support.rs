@@ -8,22 +8,25 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use weir_admin::{
-    Gateway, GenerationStatus, Health, Options, Pages, ReloadOutcome, ReloadStatus, Reloaded, Running,
-    Server, Settled, Settling, start,
+    Gateway, GenerationStatus, Health, Options, Pages, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded,
+    Running, Server, Settled, Settling, start,
 };
 use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
 use weir_telemetry::{Cap, Counter, Family, Histogram, Registry, Spec};
 
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// The header that may change things, where the token is `s3cret`.
+pub(crate) const TOKEN: (&str, &str) = ("authorization", "Bearer s3cret");
 
 /// What the test makes of the rest of Weir.
 #[derive(Default)]
-pub struct House {
-    pub draining: AtomicBool,
+pub(crate) struct House {
+    pub(crate) draining: AtomicBool,
     /// Settling ends when this is notified.
-    pub judged: Arc<Notify>,
+    pub(crate) judged: Arc<Notify>,
     /// The next reload waits for a word from here, and answers with it.
-    pub reload: Mutex<Option<mpsc::Receiver<Result<Reloaded, String>>>>,
+    pub(crate) reload: Mutex<Option<mpsc::Receiver<Result<Reloaded, String>>>>,
 }
 
 impl Gateway for House {
@@ -42,7 +45,7 @@ impl Gateway for House {
             path: "drift.wasm".into(),
             digest: "ab".into(),
             state: PluginState::Quarantined,
-            last_fault: Some("trapped".into()),
+            last_fault: Some("trapped in <script>alert(1)</script>".into()),
             routes: vec!["churn".into()],
             batches: 1,
             rows: 2,
@@ -52,6 +55,16 @@ impl Gateway for House {
             metrics: Vec::new(),
             conditions: Vec::new(),
             verdicts: Vec::new(),
+        }]
+    }
+    fn verdicts(&self) -> Vec<RecentVerdict> {
+        vec![RecentVerdict {
+            plugin: "drift".into(),
+            route: "churn".into(),
+            trace_id: 0xab,
+            reason: "slow".into(),
+            probability: 1.0,
+            at_unix_ms: 3,
         }]
     }
     fn backends(&self) -> Vec<EndpointStatus> {
@@ -93,15 +106,15 @@ impl Gateway for House {
 }
 
 /// A served listener and what stands behind it.
-pub struct Site {
-    pub house: Arc<House>,
-    pub registry: Registry,
-    pub address: SocketAddr,
-    pub running: Running,
+pub(crate) struct Site {
+    pub(crate) house: Arc<House>,
+    pub(crate) registry: Registry,
+    pub(crate) address: SocketAddr,
+    pub(crate) running: Running,
 }
 
 impl Site {
-    pub fn start(options: &Options) -> Self {
+    pub(crate) fn start(options: &Options) -> Self {
         let (house, registry) = (Arc::new(House::default()), registry());
         let pages = Pages::new(house.clone(), &registry).expect("names are free");
         let server = Server::bind("127.0.0.1:0".parse().expect("address"), &pages, options).expect("bound");
@@ -109,17 +122,17 @@ impl Site {
         Self { house, registry, address, running: start(vec![server]).expect("started") }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }
 
     /// One GET on a new connection.
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.client().ask("GET", path, &[])
     }
 }
 
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let registry = Registry::default();
     let requests =
         Family::<Counter>::new(Spec::counter("requests_total", "Requests.", &["route"]), Cap::Closed);
@@ -133,29 +146,29 @@ pub fn registry() -> Registry {
 }
 
 /// A connection that is kept.
-pub struct Client(pub TcpStream);
+pub(crate) struct Client(pub(crate) TcpStream);
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(LONG)).expect("set");
         Self(stream)
     }
 
-    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send(method, path, headers);
         self.read(method == "HEAD").expect("an answer")
     }
 
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         let mut text = format!("{method} {path} HTTP/1.1\r\n");
         if headers.iter().all(|(name, _)| *name != "host") {
             text += "host: localhost\r\n";
@@ -165,7 +178,7 @@ impl Client {
     }
 
     /// One answer; `bare` if it has no body although its head says so.
-    pub fn read(&mut self, bare: bool) -> io::Result<Answer> {
+    pub(crate) fn read(&mut self, bare: bool) -> io::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -185,7 +198,7 @@ impl Client {
     }
 
     /// True if the other side closes without a further byte.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0; 64]) {
             Ok(n) => n == 0,
             Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
@@ -194,21 +207,21 @@ impl Client {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let matches = |line: &&str| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name));
         self.head.lines().find(matches).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("json")
     }
 
     /// The words of a refusal.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/json"));
         self.json()["error"]["message"].as_str().expect("an error in words").to_owned()
     }
