@@ -27,7 +27,7 @@ use crate::unread::Unread;
 /// Clients that are being told at a time that there is no place, beside those who have one; the next are just closed.
 const TURNED_AWAY: usize = 32;
 /// How long that may take.
-const TURNING_AWAY: Duration = Duration::from_secs(1);
+const TURNING_AWAY: Duration = Duration::from_secs(2);
 
 /// What a client may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

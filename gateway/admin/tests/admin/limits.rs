@@ -1,6 +1,7 @@
 //! Clients that stall, flood or stay: what they cost, and that the others are served.
 
 use std::io::{Read, Write};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
     three.send("GET", "/health", &[]);
     let answer = three.read(false).expect("an answer");
     assert_eq!((answer.status, answer.error().contains("too many connections")), (503, true));
+    // It may go on talking for a while: a socket closed at once would be reset, and the words might be lost.
+    (0..16).for_each(|_| three.0.write_all(&[b'x'; 64 << 10]).expect("still read"));
     drop(one);
     let metrics = until_served(&site, "/metrics");
     assert!(metrics.contains("weir_admin_refused_total{reason=\"connections\"}"));
@@ -66,7 +69,7 @@ fn a_connection_too_many_is_told_so_and_its_place_comes_back() {
 
 /// A `/metrics` page larger than any socket buffer.
 fn with_a_large_page(site: &Site) {
-    let big = Family::<Counter>::new(Spec::counter("big_total", &"x".repeat(32 << 20), &[]), Cap::Closed);
+    let big = Family::<Counter>::new(Spec::counter("big_total", &"x".repeat(24 << 20), &[]), Cap::Closed);
     site.registry.family(&big).expect("registered");
 }
 
@@ -94,7 +97,7 @@ fn a_client_that_reads_a_little_now_and_then_loses_its_place() {
             Ok(n) if n > 0 => got += n,
             _ => break,
         }
-        assert!(Instant::now() < end && got < 32 << 20, "it kept its place");
+        assert!(Instant::now() < end && got < 24 << 20, "it kept its place");
         thread::park_timeout(Duration::from_millis(20));
     }
     until_served(&site, "/health");
@@ -102,7 +105,7 @@ fn a_client_that_reads_a_little_now_and_then_loses_its_place() {
 
 #[test]
 fn answers_nobody_reads_share_a_budget_and_small_ones_pass() {
-    let site = site(Limits { unread_bytes: 40 << 20, ..Limits::default() });
+    let site = site(Limits { unread_bytes: 30 << 20, ..Limits::default() });
     with_a_large_page(&site);
     let mut stuck = site.client();
     stuck.send("GET", "/metrics", &[]);
@@ -110,7 +113,7 @@ fn answers_nobody_reads_share_a_budget_and_small_ones_pass() {
     assert_eq!(stuck.read(true).expect("a head").status, 200);
     let second = site.get("/metrics");
     assert_eq!((second.status, second.header("retry-after")), (503, Some("1")));
-    assert!(second.error().contains("41943040 bytes"), "{}", second.error());
+    assert!(second.error().contains("31457280 bytes"), "{}", second.error());
     assert_eq!(site.get("/health").status, 200);
     drop(stuck);
     let metrics = until_served(&site, "/metrics");
@@ -139,6 +142,9 @@ fn stopping_closes_idle_connections_and_answers_what_is_under_way() {
     assert_eq!(idle.ask("GET", "/health", &[]).status, 200);
     assert_eq!(busy.ask("GET", "/health", &[]).status, 200);
     busy.send("GET", "/api/settle?timeout=20s", &[]);
+    while !site.house.settling.load(SeqCst) {
+        assert_eq!(idle.ask("GET", "/health", &[]).status, 200);
+    }
     let (house, running, address) = (site.house.clone(), site.running, site.address);
     let stopping = thread::spawn(move || running.stop());
     assert!(idle.is_closed());

@@ -23,6 +23,8 @@ pub(crate) const TOKEN: (&str, &str) = ("authorization", "Bearer s3cret");
 #[derive(Default)]
 pub(crate) struct House {
     pub(crate) draining: AtomicBool,
+    /// Somebody has asked to settle.
+    pub(crate) settling: AtomicBool,
     /// Settling ends when this is notified.
     pub(crate) judged: Arc<Notify>,
     /// The next reload waits for a word from here, and answers with it.
@@ -93,6 +95,7 @@ impl Gateway for House {
         }
     }
     fn settle(&self) -> Settling {
+        self.settling.store(true, SeqCst);
         let judged = self.judged.clone();
         Box::pin(async move {
             judged.notified().await;
