@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use weir_exchange::status::{EndpointStatus, PluginStatus};
 
-/// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory, at once:
-/// they are called on the thread that serves every page.
+/// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory,
+/// at once: they are called on the thread that serves every page.
 pub trait Gateway: Send + Sync + 'static {
     /// How the process is; `/health`.
     fn health(&self) -> Health;
@@ -36,12 +36,12 @@ pub trait Gateway: Send + Sync + 'static {
     /// The generation in force, and what became of the last reload.
     fn generation(&self) -> GenerationStatus;
 
-    /// Resolves when everything handed off before this call is judged. The future is dropped when the caller's patience
-    /// ends.
+    /// Resolves when everything handed off before this call is judged. The future is dropped when the
+    /// caller's patience ends.
     fn settle(&self) -> Settling;
 
-    /// Reads the configuration again and puts it in force. May take seconds: it is called on a thread of its own, never
-    /// twice at a time.
+    /// Reads the configuration again and puts it in force. May take seconds: it is called on a thread of its
+    /// own, never twice at a time.
     ///
     /// # Errors
     /// Why the new configuration was refused; the old one stays in force.

@@ -25,8 +25,8 @@ impl Guard {
         Self { token, hosts: hosts.iter().map(|h| h.to_ascii_lowercase().into()).collect() }
     }
 
-    /// Refuses a request for a name that is not ours: a web page whose own name was rebound to our address reaches us
-    /// from the visitor's browser, but cannot hide that name.
+    /// Refuses a request for a name that is not ours: a web page whose own name was rebound to our address
+    /// reaches us from the visitor's browser, but cannot hide that name.
     pub(crate) fn check_host(&self, uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut named = headers.get_all(HOST).iter();
         let host = match (named.next(), named.next()) {
@@ -53,8 +53,9 @@ impl Guard {
         Err(Refusal::Host { host: authority.to_string() })
     }
 
-    /// Refuses to change anything for one who has not the token; for everybody where there is none. A web page that
-    /// rides on its visitor's place in our network does not know it, so no origin needs to be looked at.
+    /// Refuses to change anything for one who has not the token; for everybody where there is none. A web
+    /// page that rides on its visitor's place in our network does not know it, so no origin needs to be
+    /// looked at.
     pub(crate) fn check_change(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = self.token.as_ref().ok_or(Refusal::NoTokenSet)?;
         let given = headers.get(AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());

@@ -1,4 +1,5 @@
-//! The list of pages: plain text for a terminal; for a browser also how Weir is, on one page that loads nothing.
+//! The list of pages: plain text for a terminal; for a browser also how Weir is, on one page that loads
+//! nothing.
 
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,10 +14,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
-<title>Weir</title>\n<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;\
-max-width:60rem;padding:0 1rem}h2{font-size:1.1rem;margin:2rem 0 .4rem}table{border-collapse:collapse;width:100%}\
+<title>Weir</title>\n<style>\
+:root{color-scheme:light dark}\
+body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}\
+h2{font-size:1.1rem;margin:2rem 0 .4rem}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;vertical-align:top;padding:.25rem 1rem .25rem 0;border-top:1px solid #8884;\
-overflow-wrap:anywhere}th{font-weight:600}.bad{color:#c22}@media(prefers-color-scheme:dark){.bad{color:#f77}}\
+overflow-wrap:anywhere}th{font-weight:600}\
+.bad{color:#c22}@media(prefers-color-scheme:dark){.bad{color:#f77}}\
 </style></head><body>\n";
 
 /// Whether a client names HTML among what it takes, as browsers do and scripts do not.

@@ -1,7 +1,7 @@
 //! The admin listener: metrics, health and what Weir says of itself, on a thread of its own.
 //!
-//! Nothing here knows a plugin host, a proxy or a configuration: what is told comes through [`Gateway`], which the
-//! wiring fills in. A request here never touches the request path.
+//! Nothing here knows a plugin host, a proxy or a configuration: what is told comes through [`Gateway`],
+//! which the wiring fills in. A request here never touches the request path.
 
 mod duration;
 mod encoding;

@@ -126,8 +126,9 @@ impl Pages {
         Ok(Self { gateway, refused, reloading: Arc::new(Semaphore::new(1)), registry: registry.clone() })
     }
 
-    /// `/metrics` and `/health`, for a listener of somebody else's; `None` for any other path. `accept` is the request's
-    /// `Accept`, or empty. Costs about half a microsecond a series: a large registry belongs on a thread without traffic.
+    /// `/metrics` and `/health`, for a listener of somebody else's; `None` for any other path. `accept` is
+    /// the request's `Accept`, or empty. Costs about half a microsecond a series: a large registry belongs on
+    /// a thread without traffic.
     pub fn scrape(&self, path: &str, accept: &str) -> Option<Response> {
         let reply = match Page::at(path)? {
             Page::Metrics => self.metrics(accept),

@@ -111,8 +111,8 @@ impl Refusal {
             }
             Self::NoHost => "the request names no host, or several (send one `Host` header)".into(),
             Self::Host { host } => format!(
-                "`{}` is not a name of this listener (use its IP address or `localhost`, or name it in the \
-                 configuration)",
+                "`{}` is not a name of this listener (use its IP address or `localhost`, or make it \
+                 `instance` in `[gateway]`)",
                 clip(host)
             ),
             Self::NoToken => "this needs the admin token (send `Authorization: Bearer <token>`)".into(),

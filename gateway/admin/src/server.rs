@@ -24,7 +24,8 @@ use crate::service::{Scope, Site};
 use crate::stall::Stalling;
 use crate::unread::Unread;
 
-/// Clients that are being told at a time that there is no place, beside those who have one; the next are just closed.
+/// Clients that are being told at a time that there is no place, beside those who have one; the next are just
+/// closed.
 const TURNED_AWAY: usize = 32;
 /// How long that may take.
 const TURNING_AWAY: Duration = Duration::from_secs(2);
@@ -32,7 +33,8 @@ const TURNING_AWAY: Duration = Duration::from_secs(2);
 /// What a client may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; the next one gets a 503 and is closed, or is closed without a word if many come.
+    /// Connections at a time; the next one gets a 503 and is closed, or is closed without a word if many
+    /// come.
     pub connections: usize,
     /// Bytes of a request head.
     pub header_bytes: usize,
@@ -186,8 +188,8 @@ async fn connection(
     let _ = connection.await;
 }
 
-/// Tells a client that there is no place. Its request is read all the same: a socket closed with bytes unread is reset,
-/// and the client would never see the words.
+/// Tells a client that there is no place. Its request is read all the same: a socket closed with bytes unread
+/// is reset, and the client would never see the words.
 async fn turn_away(mut stream: TcpStream, _door: OwnedSemaphorePermit) {
     const WORDS: &str =
         "{\"error\":{\"type\":\"limit\",\"message\":\"too many connections (close some)\"}}\n";

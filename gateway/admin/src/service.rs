@@ -35,8 +35,8 @@ pub enum Scope {
     /// All of them, for names this machine is known by.
     #[default]
     Admin,
-    /// `/metrics` and `/health`, under any name: this listener is bound on purpose for other machines, and nothing on it
-    /// is secret or changes anything.
+    /// `/metrics` and `/health`, under any name: this listener is bound on purpose for other machines, and
+    /// nothing on it is secret or changes anything.
     Metrics,
 }
 
@@ -120,7 +120,8 @@ impl Site {
         }
     }
 
-    /// Reloads on a thread of its own. A client that goes away does not stop it, and the next waits for it all the same.
+    /// Reloads on a thread of its own. A client that goes away does not stop it, and the next waits for it
+    /// all the same.
     async fn reload(&self) -> Result<Reply, Refusal> {
         let turn = self.pages.reloading.clone().try_acquire_owned().map_err(|_| Refusal::Reloading)?;
         let gateway = self.pages.gateway.clone();

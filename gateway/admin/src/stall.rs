@@ -1,7 +1,7 @@
 //! A stream whose reader may not stop reading.
 //!
-//! hyper bounds how long a request head may take, but waits for ever to write. A client that asks for a large page and
-//! reads none of it, or a byte now and then, would hold the page and its place.
+//! hyper bounds how long a request head may take, but waits for ever to write. A client that asks for a large
+//! page and reads none of it, or a byte now and then, would hold the page and its place.
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A TCP stream that fails with [`io::ErrorKind::TimedOut`] when an answer waits for its reader for too long, from the
-/// first time it has to wait until all of it is written.
+/// A TCP stream that fails with [`io::ErrorKind::TimedOut`] when an answer waits for its reader for too long,
+/// from the first time it has to wait until all of it is written.
 #[derive(Debug)]
 pub(crate) struct Stalling {
     stream: TcpStream,

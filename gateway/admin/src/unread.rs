@@ -27,8 +27,8 @@ impl Unread {
         self.units * UNIT
     }
 
-    /// The body, which gives its part of the budget back when its last byte is handed to the system; `None` if there is
-    /// too little left. One that is larger than the whole budget is served if it is the only one.
+    /// The body, which gives its part of the budget back when its last byte is handed to the system; `None`
+    /// if there is too little left. One that is larger than the whole budget is served if it is the only one.
     pub(crate) fn hold(&self, body: Bytes) -> Option<Bytes> {
         if body.len() <= SMALL {
             return Some(body);

@@ -120,8 +120,8 @@ fn answers_nobody_reads_share_a_budget_and_small_ones_pass() {
     assert!(metrics.contains("weir_admin_refused_total{reason=\"unread\"}"));
 }
 
-/// Asks on new connections until one gets a place. The place comes back a moment after its owner left, which nobody
-/// tells the test.
+/// Asks on new connections until one gets a place. The place comes back a moment after its owner left, which
+/// nobody tells the test.
 fn until_served(site: &Site, path: &str) -> String {
     let end = Instant::now() + LONG;
     loop {

@@ -184,7 +184,8 @@ fn a_reload_is_answered_with_its_outcome_and_only_one_runs() {
     *site.house.reload.lock().expect("whole") = Some(reload);
     let mut first = site.client();
     first.send("POST", "/api/reload", &[TOKEN]);
-    // The first has begun when its receiver is gone; from then on a second one is refused, and pages are served.
+    // The first has begun when its receiver is gone; from then on a second one is refused, and pages are
+    // served.
     while site.house.reload.lock().expect("whole").is_some() {
         assert_eq!(site.get("/health").status, 200);
     }
