@@ -1,1 +1,50 @@
+//! The plugin host: WebAssembly components that judge batches, held to limits, replaced while batches flow.
+//!
+//! The only crate that names wasmtime. [`Host::prepare`] does everything that can fail, [`Set::commit`] swaps; a
+//! [`PluginJudge`] then lives on a thread of its own and never fails: what a plugin does wrong costs its own telemetry,
+//! counted where it happens.
 
+mod apply;
+mod bench;
+mod bindings;
+mod breaker;
+mod cache;
+mod conditions;
+mod context;
+mod engine;
+mod error;
+mod exports;
+mod family;
+mod fault;
+mod handles;
+mod host;
+mod inspect;
+mod instance;
+mod judge;
+mod limiter;
+mod link;
+mod metrics;
+mod plan;
+mod prepared;
+mod share;
+mod slot;
+mod spec;
+mod state;
+mod synthetic;
+mod trial;
+mod view;
+mod windows;
+
+pub use bench::{BenchOptions, BenchReport, bench};
+pub use error::{HostError, LoadError, LoadFault};
+pub use host::{Change, Host, HostOptions, Set};
+pub use inspect::{Inspection, inspect};
+pub use judge::PluginJudge;
+pub use spec::{Limits, PluginSpec};
+
+/// The interface plugins are made for.
+pub(crate) const PACKAGE: &str = "weir:plugin";
+pub(crate) const INTERFACE: &str = "weir:plugin/plugin@0.1.0";
+
+/// Largest component. A Python guest, interpreter included, has 18 MB.
+pub const MOST_COMPONENT_BYTES: usize = 64 << 20;

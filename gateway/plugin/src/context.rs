@@ -1,0 +1,193 @@
+//! What a store carries, and what the host does when a plugin calls it.
+//!
+//! No function here fails: an error would end the store. What does not fit gets an answer that says so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_telemetry::log::{Field, Level, Logger};
+
+use crate::bindings::weir::plugin::{host, types};
+use crate::conditions::{gauge, with_key};
+use crate::handles::{Asked, Handles, Kind, NO_HANDLE, Target};
+use crate::limiter::Limiter;
+use crate::metrics::{Cells, Dropped};
+use crate::plan::Plan;
+use crate::state::State;
+use crate::windows::Labels;
+
+/// Bytes of a log line from a plugin; the interface says so.
+const LONGEST_LINE: usize = 1024;
+
+/// Bytes of a label value. Feature names and categories are shorter by the caps on schemas.
+const LONGEST_LABEL: usize = 256;
+
+/// Data of one store.
+#[derive(Debug)]
+pub(crate) struct Context {
+    key: Arc<str>,
+    /// `None` until the plugin is configured.
+    pub(crate) plan: Option<Arc<Plan>>,
+    /// Lent by the judge for the length of a call.
+    pub(crate) state: Box<State>,
+    pub(crate) handles: Handles,
+    /// Route, model and version of live schemas.
+    pub(crate) models: HashMap<u32, [Arc<str>; 3], ahash::RandomState>,
+    pub(crate) limiter: Limiter,
+    /// Unix time of the running call.
+    pub(crate) now_ns: u64,
+    /// CPU time of the thread when the running call began, and how much more it may use.
+    pub(crate) began_ns: u64,
+    pub(crate) cpu: Duration,
+    log: Gate,
+    cells: Arc<Cells>,
+}
+
+impl Context {
+    pub(crate) fn new(key: &Arc<str>, memory: usize, log: Gate, cells: &Arc<Cells>) -> Self {
+        Self {
+            key: key.clone(),
+            plan: None,
+            state: Box::default(),
+            handles: Handles::default(),
+            models: HashMap::default(),
+            limiter: Limiter::new(memory),
+            now_ns: 0,
+            began_ns: 0,
+            cpu: Duration::ZERO,
+            log,
+            cells: cells.clone(),
+        }
+    }
+
+    /// The log gate, for the next instance of the same plugin.
+    pub(crate) fn into_log(self) -> Gate {
+        self.log
+    }
+
+    fn handle(&mut self, kind: Kind, schema: u32, index: u32, labels: Vec<String>) -> Option<u32> {
+        let plan = self.plan.clone()?;
+        let declared = match kind {
+            Kind::Series if (index as usize) < plan.metrics => plan.specs[index as usize].labels.len() - 4,
+            Kind::Series => return None,
+            Kind::Window => plan.windows.get(index as usize)?.labels.len(),
+            Kind::Condition => plan.conditions.get(index as usize)?.labels.len(),
+        };
+        if labels.len() != declared || !self.models.contains_key(&schema) {
+            return None;
+        }
+        let asked = Asked { schema, kind, index, labels: Some(labels) };
+        if let Some(known) = self.handles.find(&asked) {
+            return Some(known);
+        }
+        let model = self.models.get(&schema)?.iter().cloned();
+        let own = asked.labels.iter().flatten().map(|label| shortened(label));
+        let all: Labels = model.chain(own).collect();
+        let (target, asked) = self.target(asked, &plan, &all)?;
+        match self.handles.find(&asked) {
+            Some(known) => Some(known),
+            None => self.handles.add(asked, target),
+        }
+    }
+
+    /// What a new handle stands for, and the question it answers from now on.
+    fn target(&mut self, asked: Asked, plan: &Plan, labels: &Labels) -> Option<(Target, Asked)> {
+        let State { families, windows, conditions } = &mut *self.state;
+        let index = asked.index as usize;
+        match asked.kind {
+            Kind::Series => {
+                let (cell, overflow) = families.get(index)?.series(&with_key(&self.key, labels));
+                // One handle stands for everything past the cap: a million label sets are not kept.
+                let labels = asked.labels.filter(|_| !overflow);
+                Some((Target::Series(cell), Asked { labels, ..asked }))
+            }
+            Kind::Window => {
+                let place = windows.place(index, labels);
+                self.cells.dropped(Dropped::Room, u64::from(place.is_none()));
+                Some((Target::Window(place?), asked))
+            }
+            Kind::Condition => {
+                let family = families.get(plan.metrics + index)?;
+                let key = &self.key;
+                let place = conditions.lock().place(index, labels, || gauge(family, key, labels));
+                self.cells.dropped(Dropped::Room, u64::from(place.is_none()));
+                Some((Target::Condition(place?), asked))
+            }
+        }
+    }
+}
+
+impl types::Host for Context {}
+
+impl host::Host for Context {
+    fn series(&mut self, schema: u32, metric: u32, labels: Vec<String>) -> u32 {
+        self.handle(Kind::Series, schema, metric, labels).unwrap_or(NO_HANDLE)
+    }
+
+    fn window(&mut self, schema: u32, window: u32, labels: Vec<String>) -> u32 {
+        self.handle(Kind::Window, schema, window, labels).unwrap_or(NO_HANDLE)
+    }
+
+    fn condition(&mut self, schema: u32, condition: u32, labels: Vec<String>) -> u32 {
+        self.handle(Kind::Condition, schema, condition, labels).unwrap_or(NO_HANDLE)
+    }
+
+    fn window_read(&mut self, window: u32, group: Option<String>) -> Option<types::Summary> {
+        let Some(Target::Window(place)) = self.handles.get(window) else { return None };
+        let summary = self.state.windows.read(*place, group.as_deref(), self.now_ns)?;
+        let moments = summary.moments;
+        Some(types::Summary {
+            count: moments.count,
+            sum: moments.sum,
+            mean: moments.mean(),
+            variance: moments.variance(),
+            min: moments.min,
+            max: moments.max,
+            bins: summary.bins,
+        })
+    }
+
+    fn log(&mut self, level: types::Level, message: String) {
+        if !self.log.pass(self.now_ns) {
+            self.cells.dropped(Dropped::Log, 1);
+            return;
+        }
+        let level = match level {
+            types::Level::Debug => Level::Debug,
+            types::Level::Info => Level::Info,
+            types::Level::Warn => Level::Warn,
+            types::Level::Error => Level::Error,
+        };
+        let text = &message[..message.floor_char_boundary(LONGEST_LINE)];
+        self.log.logger.log(level, text, &[("plugin", Field::Str(&self.key))]);
+    }
+}
+
+fn shortened(label: &str) -> Arc<str> {
+    label[..label.floor_char_boundary(LONGEST_LABEL)].into()
+}
+
+/// Lets a number of log lines through in each second.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    logger: Logger,
+    lines_per_second: u32,
+    second: u64,
+    lines: u32,
+}
+
+impl Gate {
+    pub(crate) fn new(logger: Logger, lines_per_second: u32) -> Self {
+        Self { logger, lines_per_second, second: 0, lines: 0 }
+    }
+
+    fn pass(&mut self, now_ns: u64) -> bool {
+        let second = now_ns / 1_000_000_000;
+        if second != self.second {
+            (self.second, self.lines) = (second, 0);
+        }
+        self.lines = self.lines.saturating_add(1);
+        self.lines <= self.lines_per_second
+    }
+}

@@ -1,0 +1,485 @@
+//! A plugin at work: one instance at a time, replaced after a fault, held to its share, put aside when it keeps failing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_exchange::status::PluginState;
+use weir_exchange::{Batch, Schema, SchemaId, Verdict};
+use weir_telemetry::log::{Field, Logger};
+
+use crate::apply::{Applied, Applier, Scratch};
+use crate::bindings::exports::weir::plugin::snapshot;
+use crate::bindings::weir::plugin::types;
+use crate::breaker::Breaker;
+use crate::context::Gate;
+use crate::engine::{Watchdog, thread_cpu_ns};
+use crate::exports::Exports;
+use crate::fault::{Fault, FaultKind};
+use crate::instance::{Instance, Surroundings};
+use crate::metrics::{Lost, SnapshotEnd};
+use crate::prepared::Prepared;
+use crate::share::Share;
+use crate::slot::{Left, Slot};
+use crate::state::{State, StateLimits};
+use crate::view::{self, View};
+
+/// How often a plugin is asked what it wants kept.
+const SAVE_EVERY_NS: u64 = 10_000_000_000;
+
+/// How often windows that have run empty are dropped.
+const SWEEP_EVERY_NS: u64 = 60_000_000_000;
+
+/// A plugin as a judge of batches. It lives on a thread of its own, which is where the judge of the same key before it
+/// must have been dropped: it takes over what that one left.
+pub struct PluginJudge {
+    prepared: Arc<Prepared>,
+    slot: Arc<Slot>,
+    /// `None` for a judge whose metrics nobody sees: a bench.
+    exports: Option<Arc<Exports>>,
+    around: Surroundings,
+    logger: Logger,
+    /// Whether what the judge before left was taken over.
+    begun: bool,
+    state: Box<State>,
+    instance: Option<Instance>,
+    live: BTreeMap<SchemaId, Live>,
+    saved: Option<snapshot::State>,
+    breaker: Breaker,
+    share: Share,
+    /// Exchanges lost since the last batch that was judged.
+    missed: u64,
+    tick_due: Option<u64>,
+    save_due: Option<u64>,
+    sweep_due: u64,
+    packed: types::Batch,
+    scratch: Scratch,
+}
+
+/// A schema that may come again.
+struct Live {
+    schema: Arc<Schema>,
+    /// What the instance knows of it; `None` if nothing.
+    view: Option<View>,
+}
+
+/// What a judge is made with.
+pub(crate) struct Seat {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) exports: Option<Arc<Exports>>,
+    pub(crate) watchdog: Arc<Watchdog>,
+    pub(crate) logger: Logger,
+    /// Share of a core.
+    pub(crate) cpu: f64,
+}
+
+impl PluginJudge {
+    pub(crate) fn new(prepared: Arc<Prepared>, seat: Seat) -> Self {
+        let Seat { slot, exports, watchdog, logger, cpu } = seat;
+        let limits = prepared.spec.limits;
+        let around = Surroundings {
+            key: prepared.spec.key.clone(),
+            limits,
+            watchdog,
+            log: Gate::new(logger.clone(), limits.log_lines),
+            cells: slot.cells.clone(),
+        };
+        Self {
+            prepared,
+            slot,
+            exports,
+            around,
+            logger,
+            begun: false,
+            state: Box::default(),
+            instance: None,
+            live: BTreeMap::new(),
+            saved: None,
+            breaker: Breaker::new(),
+            share: Share::new(cpu),
+            missed: 0,
+            tick_due: None,
+            save_due: None,
+            sweep_due: 0,
+            packed: view::empty_batch(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Its key in the configuration.
+    pub fn key(&self) -> &str {
+        &self.prepared.spec.key
+    }
+
+    /// Routes whose batches it gets; `None`: all.
+    pub fn routes(&self) -> Option<Vec<Arc<str>>> {
+        self.prepared.spec.routes.clone()
+    }
+
+    /// Judges a batch. What is lost is counted; nothing fails.
+    pub fn observe(&mut self, batch: &Batch, now_unix_ns: u64) -> Vec<Verdict> {
+        self.begin(now_unix_ns);
+        self.remember(&batch.schema);
+        let lost = if !self.breaker.admits(now_unix_ns) {
+            Some(Lost::Quarantine)
+        } else if !self.share.admits(now_unix_ns) {
+            Some(Lost::Cpu)
+        } else {
+            None
+        };
+        if let Some(reason) = lost {
+            self.lose(reason, batch);
+            return Vec::new();
+        }
+        let (began, clock) = (thread_cpu_ns(), Instant::now());
+        let judged = self.judge(batch, now_unix_ns);
+        self.slot.cells.duration.observe_local(clock.elapsed().as_secs_f64());
+        self.spent(began);
+        match judged {
+            Ok(applied) => {
+                self.missed = 0;
+                self.slot.cells.batches.bump(1);
+                self.slot.cells.rows.bump(batch.rows as u64);
+                self.went_well();
+                self.announce(&applied);
+                applied.verdicts
+            }
+            Err(fault) => {
+                self.lose(Lost::Fault, batch);
+                self.failed(&fault, now_unix_ns);
+                Vec::new()
+            }
+        }
+    }
+
+    /// When [`PluginJudge::tick`] is wanted.
+    pub fn next_tick(&self) -> Option<u64> {
+        if !self.begun {
+            // At once, to take over and be ready before the first batch.
+            return Some(0);
+        }
+        let wait = self.share.wait_ns();
+        let tick = self.tick_due.map(|due| due.saturating_add(wait));
+        let save = if self.instance.is_some() { self.save_due } else { None };
+        [tick, save, Some(self.sweep_due)].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: u64) {
+        self.begin(now);
+        if now >= self.sweep_due {
+            self.sweep(now);
+        }
+        if self.save_due.is_some_and(|due| now >= due) {
+            self.save(now);
+        }
+        if self.tick_due.is_some_and(|due| now >= due) && self.share.admits(now) {
+            // From now on, not from when it was due: a plugin that was behind is not called in a row.
+            self.tick_due = Some(now.saturating_add(self.prepared.plan.tick_ns));
+            if self.breaker.admits(now) {
+                self.tick_plugin(now);
+            }
+        }
+    }
+
+    /// A schema will not come again.
+    pub fn forget(&mut self, schema: SchemaId) {
+        let Some(Live { view, .. }) = self.live.remove(&schema) else { return };
+        if let (Some(instance), Some(_)) = (&mut self.instance, view) {
+            let now = instance.context().now_ns;
+            let call = self.around.limits.call("retire", 0, now);
+            let began = thread_cpu_ns();
+            let retired = instance.retire(call, &mut self.state, schema.0);
+            self.spent(began);
+            if let Err(fault) = retired {
+                self.failed(&fault, now);
+            }
+        }
+        // At the next tick its windows and conditions go, if no other schema is of its model.
+        self.sweep_due = 0;
+    }
+
+    /// Takes over what the judge before left.
+    fn begin(&mut self, now: u64) {
+        if self.begun {
+            return;
+        }
+        self.begun = true;
+        let Left { state, saved, schemas, missed } = self.slot.take();
+        let limits = &self.around.limits;
+        let bounds = StateLimits { series: limits.series, windows: limits.memory };
+        let plan = self.prepared.plan.clone();
+        self.state = Box::new(state.redeclared(&self.prepared.spec.key, &plan, bounds, &self.slot.cells));
+        if let Some(exports) = &self.exports {
+            self.state.families.iter().for_each(|family| exports.attach(&self.prepared.spec.key, family));
+        }
+        self.slot.keep_reasons(&plan.reasons);
+        self.slot.set_state(PluginState::Running);
+        self.saved = saved;
+        self.missed = missed;
+        schemas.iter().for_each(|schema| self.remember(schema));
+        self.tick_due = (plan.tick_ns > 0).then(|| now.saturating_add(plan.tick_ns));
+        self.sweep_due = now.saturating_add(SWEEP_EVERY_NS);
+        if let Err(fault) = self.instance(now) {
+            self.failed(&fault, now);
+        }
+    }
+
+    /// The newest form of every schema is kept, so that a new instance can be told.
+    fn remember(&mut self, schema: &Arc<Schema>) {
+        match self.live.get_mut(&schema.id) {
+            Some(live) if live.schema.version < schema.version => live.schema = schema.clone(),
+            Some(_) => {}
+            None => {
+                self.live.insert(schema.id, Live { schema: schema.clone(), view: None });
+            }
+        }
+    }
+
+    fn judge(&mut self, batch: &Batch, now: u64) -> Result<Applied, Fault> {
+        self.instance(now)?;
+        self.teach(batch.schema.id, now)?;
+        let Self { instance, live, packed, state, .. } = self;
+        let (Some(instance), Some(Live { view: Some(view), .. })) = (instance, live.get(&batch.schema.id))
+        else {
+            return Ok(Applied::default());
+        };
+        view.pack(batch, packed);
+        packed.missed = self.missed;
+        let call = self.around.limits.call("observe", batch.rows, batch.closed_unix_ns);
+        let outcome = instance.run(call, state, |plugin, store| plugin.call_observe(store, packed))?;
+        let applier = Applier {
+            plan: &self.prepared.plan,
+            handles: &instance.context().handles,
+            state,
+            cells: &self.slot.cells,
+            scratch: &mut self.scratch,
+            batch: Some((batch, view)),
+            at_ns: batch.closed_unix_ns,
+        };
+        let applied = applier.apply(&outcome);
+        if instance.keeps() && self.save_due.is_none() {
+            self.save_due = Some(now.saturating_add(SAVE_EVERY_NS));
+        }
+        Ok(applied)
+    }
+
+    fn tick_plugin(&mut self, now: u64) {
+        let began = thread_cpu_ns();
+        let ticked = self.call_tick(now);
+        self.spent(began);
+        match ticked {
+            Ok(applied) => {
+                self.went_well();
+                self.announce(&applied);
+            }
+            Err(fault) => self.failed(&fault, now),
+        }
+    }
+
+    fn call_tick(&mut self, now: u64) -> Result<Applied, Fault> {
+        self.instance(now)?;
+        let Some(instance) = &mut self.instance else { return Ok(Applied::default()) };
+        let call = self.around.limits.call("tick", 0, now);
+        let outcome = instance.run(call, &mut self.state, |plugin, store| plugin.call_tick(store, now))?;
+        let applier = Applier {
+            plan: &self.prepared.plan,
+            handles: &instance.context().handles,
+            state: &mut self.state,
+            cells: &self.slot.cells,
+            scratch: &mut self.scratch,
+            batch: None,
+            at_ns: now,
+        };
+        Ok(applier.apply(&outcome))
+    }
+
+    /// Makes sure that there is an instance: configured, told of the live schemas, given what was saved.
+    fn instance(&mut self, now: u64) -> Result<(), Fault> {
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        let Prepared { linked, plan, spec, .. } = &*self.prepared;
+        let limits = &self.around.limits;
+        let mut instance = Instance::new(linked, &self.around, now)?;
+        let call = limits.start("configure", now);
+        let settings = &spec.settings;
+        let answer =
+            instance.run(call, &mut self.state, |plugin, store| plugin.call_configure(store, settings))?;
+        if answer.is_err() {
+            let message = "refused settings that it took before".to_owned();
+            return Err(Fault { kind: FaultKind::Result, call: "configure", message });
+        }
+        instance.configured(plan);
+        self.instance = Some(instance);
+        let schemas: Vec<SchemaId> = self.live.keys().copied().collect();
+        schemas.into_iter().try_for_each(|schema| self.teach(schema, now))?;
+        self.restore(now)
+    }
+
+    /// Tells the instance what it does not know of a schema.
+    fn teach(&mut self, schema: SchemaId, now: u64) -> Result<(), Fault> {
+        let Self { instance: Some(instance), live, state, .. } = self else { return Ok(()) };
+        let Some(Live { schema, view }) = live.get_mut(&schema) else { return Ok(()) };
+        let view = view.get_or_insert_with(View::new);
+        let Some(delta) = view.delta(schema, &self.prepared.plan.columns) else { return Ok(()) };
+        let texts: usize = delta.codes.iter().map(|codes| codes.texts.len()).sum();
+        let call = self.around.limits.call("schema", delta.columns.len() + texts, now);
+        instance.learn(call, state, (&delta, &view::model(schema)))
+    }
+
+    /// Gives a new instance what the last one saved.
+    fn restore(&mut self, now: u64) -> Result<(), Fault> {
+        let (Some(instance), Some(saved)) = (&mut self.instance, &self.saved) else { return Ok(()) };
+        if !instance.keeps() {
+            return Ok(());
+        }
+        let call = self.around.limits.call("load", saved.data.len() / 64, now);
+        match instance.load(call, &mut self.state, saved) {
+            Ok(true) => self.slot.cells.snapshot(SnapshotEnd::Loaded),
+            Ok(false) => {
+                self.slot.cells.snapshot(SnapshotEnd::Refused);
+                let format = u64::from(saved.format);
+                self.logger.warn(
+                    "plugin does not know the format of its last snapshot and starts empty",
+                    &[("plugin", Field::Str(&self.prepared.spec.key)), ("format", Field::U64(format))],
+                );
+                self.saved = None;
+            }
+            Err(fault) => {
+                // It would fail again for the next instance.
+                self.slot.cells.snapshot(SnapshotEnd::Failed);
+                self.saved = None;
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, now: u64) {
+        self.save_due = None;
+        let Some(instance) = &mut self.instance else { return };
+        let began = thread_cpu_ns();
+        let call = self.around.limits.call("save", 0, now);
+        let saved = instance.save(call, &mut self.state);
+        self.spent(began);
+        match saved {
+            Ok(saved) => {
+                if saved.is_some() {
+                    self.slot.cells.snapshot(SnapshotEnd::Saved);
+                }
+                self.saved = saved;
+            }
+            Err(fault) => {
+                self.slot.cells.snapshot(SnapshotEnd::Failed);
+                self.failed(&fault, now);
+            }
+        }
+    }
+
+    /// Drops windows that have run empty, and the conditions of models that are gone.
+    fn sweep(&mut self, now: u64) {
+        self.sweep_due = now.saturating_add(SWEEP_EVERY_NS);
+        let models: Vec<[Arc<str>; 3]> = self.live.values().map(|live| view::model(&live.schema)).collect();
+        let live = |model: &[Arc<str>]| models.iter().any(|known| known == model);
+        let State { families, windows, conditions } = &mut *self.state;
+        windows.sweep(now, live);
+        let gauges = &families[self.prepared.plan.metrics..];
+        let key = &self.prepared.spec.key;
+        conditions.lock().sweep(live, |plan, labels| {
+            gauges[plan].remove(&crate::conditions::with_key(key, labels));
+        });
+    }
+
+    /// The store is dead: the next call gets a new instance, unless there were too many faults.
+    fn failed(&mut self, fault: &Fault, now: u64) {
+        if let Some(instance) = self.instance.take() {
+            self.around.log = instance.into_log();
+        }
+        self.live.values_mut().for_each(|live| live.view = None);
+        self.slot.cells.memory.set(0.0);
+        self.slot.cells.fault(fault.kind);
+        let key = Field::Str(&self.prepared.spec.key);
+        let said = fault.to_string();
+        let fields =
+            [("plugin", key), ("kind", Field::Str(fault.kind.as_str())), ("fault", Field::Str(&said))];
+        self.logger.error("plugin failed", &fields);
+        if let Some(length) = self.breaker.failed(now) {
+            self.slot.set_state(PluginState::Quarantined);
+            let seconds = Field::U64(length.as_secs());
+            self.logger.error(
+                "plugin is quarantined after repeated faults",
+                &[("plugin", key), ("seconds", seconds)],
+            );
+        }
+        self.slot.set_fault(said);
+    }
+
+    fn went_well(&mut self) {
+        if let Some(instance) = &self.instance {
+            self.slot.cells.memory.set(instance.memory() as f64);
+        }
+        if self.breaker.succeeded() {
+            self.slot.set_state(PluginState::Running);
+            self.logger.info("plugin works again", &[("plugin", Field::Str(&self.prepared.spec.key))]);
+        }
+    }
+
+    fn lose(&mut self, reason: Lost, batch: &Batch) {
+        self.slot.cells.lost(reason, batch.exchanges);
+        self.missed = self.missed.saturating_add(batch.exchanges as u64);
+    }
+
+    fn spent(&mut self, began: u64) {
+        let used = thread_cpu_ns().saturating_sub(began);
+        self.share.used(used);
+        self.slot.cells.cpu.add_f64(used as f64 / 1e9);
+    }
+
+    /// Counts verdicts and logs what began or ended.
+    fn announce(&self, applied: &Applied) {
+        if !applied.verdicts.is_empty() {
+            let reasons = self.prepared.plan.reasons.iter();
+            let counts = reasons.map(|reason| {
+                let same = |verdict: &&Verdict| Arc::ptr_eq(&verdict.reason, reason);
+                (reason.clone(), applied.verdicts.iter().filter(same).count() as u64)
+            });
+            self.slot.count(counts.filter(|(_, kept)| *kept > 0));
+        }
+        for condition in &applied.transitions {
+            let labels = condition.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            let fields = [
+                ("plugin", Field::Str(&self.prepared.spec.key)),
+                ("condition", Field::Str(&condition.name)),
+                ("labels", Field::Str(&labels)),
+                ("active", Field::Bool(condition.active)),
+                ("value", Field::F64(condition.value)),
+                ("count", Field::U64(condition.count)),
+            ];
+            if condition.active {
+                self.logger.warn("condition began", &fields);
+            } else {
+                self.logger.info("condition ended", &fields);
+            }
+        }
+    }
+}
+
+impl Drop for PluginJudge {
+    fn drop(&mut self) {
+        if !self.begun {
+            return;
+        }
+        let now = self.instance.as_ref().map_or(0, |instance| instance.context().now_ns);
+        if self.save_due.is_some() {
+            self.save(now);
+        }
+        self.slot.leave(Left {
+            state: std::mem::take(&mut self.state),
+            saved: self.saved.take(),
+            schemas: std::mem::take(&mut self.live).into_values().map(|live| live.schema).collect(),
+            missed: self.missed,
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! Batches that nobody sent, to try a plugin with before use and to measure one.
+
+use std::sync::Arc;
+
+use weir_exchange::{
+    Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Output, Per, Role, RouteId, Schema, SchemaId,
+};
+
+/// Any moment will do; a plugin may not depend on it.
+pub(crate) const BEGIN_UNIX_NS: u64 = 1_700_000_000_000_000_000;
+
+/// What a batch is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) schema: SchemaId,
+    pub(crate) exchanges: usize,
+    pub(crate) rows_per_exchange: usize,
+    /// Number columns of the request.
+    pub(crate) features: usize,
+    /// Text columns of the request.
+    pub(crate) texts: usize,
+    pub(crate) classes: usize,
+    /// One value in so many is missing; 0 for none.
+    pub(crate) missing: usize,
+}
+
+impl Shape {
+    pub(crate) fn batch(&self) -> Batch {
+        let columns = self.columns();
+        let rows = self.exchanges * self.rows_per_exchange;
+        let mut noise = Noise(0x2545_f491_4f6c_dd1d);
+        let data = columns.iter().map(|column| {
+            let len = if column.role.per() == Per::Row { rows } else { self.exchanges };
+            self.values(column, len, &mut noise)
+        });
+        let data = data.collect();
+        let route = route();
+        let schema = Schema {
+            id: self.schema,
+            version: 1,
+            route: route.name.clone(),
+            model: "synthetic".into(),
+            model_version: "1".into(),
+            classification: (self.classes > 0).then_some(true),
+            columns,
+        };
+        Batch {
+            sequence: 0,
+            route,
+            schema: Arc::new(schema),
+            rows,
+            exchanges: self.exchanges,
+            row_exchange: (0..rows).map(|row| (row / self.rows_per_exchange.max(1)) as u32).collect(),
+            columns: data,
+            outcomes: vec![Outcome::Ok; self.exchanges],
+            trace_ids: vec![0; self.exchanges],
+            probabilities: vec![1.0; self.exchanges],
+            closed_unix_ns: BEGIN_UNIX_NS,
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let exchange = Role::ALL.into_iter().filter(|role| role.per() == Per::Exchange).map(|role| {
+            if role == Role::Outcome {
+                column(role, role.as_str(), &Outcome::ALL.map(Outcome::as_str))
+            } else {
+                column(role, role.as_str(), &[])
+            }
+        });
+        let features = (0..self.features).map(|i| column(Role::Input, &format!("feature_{i}"), &[]));
+        let texts =
+            (0..self.texts).map(|i| column(Role::Input, &format!("text_{i}"), &["red", "green", "blue"]));
+        let output = (self.classes > 0).then(|| column(Role::Output, "output", &[]));
+        let scores = (0..self.classes).map(|i| column(Role::Score, &i.to_string(), &[]));
+        exchange.chain(features).chain(texts).chain(output).chain(scores).collect()
+    }
+
+    fn values(&self, column: &Column, len: usize, noise: &mut Noise) -> ColumnData {
+        let missing = |i: usize| column.role == Role::Input && self.missing > 0 && i % self.missing == 1;
+        if column.kind == Kind::Code {
+            let codes = column.codes.len() as u64;
+            let any = column.role == Role::Input;
+            let code = |i| match i {
+                _ if missing(i) => Column::MISSING,
+                _ if any => (noise.next() % codes) as u32,
+                _ => 0,
+            };
+            return ColumnData::Code((0..len).map(code).collect());
+        }
+        let number = |i| {
+            let unit = noise.unit();
+            match column.role {
+                _ if missing(i) => f64::NAN,
+                Role::Status => 200.0,
+                Role::Duration => 0.001 + unit / 100.0,
+                Role::RequestBytes | Role::ResponseBytes => (unit * 1000.0).floor(),
+                Role::Time => BEGIN_UNIX_NS as f64 / 1e9,
+                Role::Output => (unit * self.classes as f64).floor(),
+                Role::Score => 1.0 / self.classes as f64,
+                _ => unit * 100.0,
+            }
+        };
+        ColumnData::Number((0..len).map(number).collect())
+    }
+}
+
+fn column(role: Role, name: &str, codes: &[&str]) -> Column {
+    let kind = if codes.is_empty() { Kind::Number } else { Kind::Code };
+    Column { role, name: name.into(), kind, codes: codes.iter().map(|text| Arc::from(*text)).collect() }
+}
+
+fn route() -> Arc<ObservedRoute> {
+    Arc::new(ObservedRoute {
+        id: RouteId(0),
+        name: "synthetic".into(),
+        generation: 0,
+        observe: true,
+        protocol: None,
+        output: Output::default(),
+        model: "synthetic".into(),
+        model_version: "1".into(),
+        model_header: None,
+        model_version_header: None,
+        model_from_request: false,
+        capture_limit: 0,
+    })
+}
+
+/// Xorshift (Marsaglia, 2003): the same numbers every time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
