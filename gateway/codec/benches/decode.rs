@@ -2,6 +2,8 @@
 //!
 //! Every line is the best of several rounds: what the code costs when nobody else uses the core.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ fn exchange(name: &str, protocol: Protocol, request: &str, response: &str) {
     let route = route(protocol);
     let (mut decoder, mut table, mut reply) = (Decoder::default(), Table::default(), Reply::default());
     let ns = measure(|| {
-        decoder.request(&route, "/", Body::json(black_box(request.as_bytes())), &mut table).unwrap()
+        decoder.request(&route, "/", Body::json(black_box(request.as_bytes())), &mut table).unwrap();
     });
     print(&format!("{name} request"), request.len(), ns);
     let ns = measure(|| {

@@ -51,11 +51,8 @@ fn is_zlib(bytes: &[u8]) -> bool {
 }
 
 /// Decompresses up to `limit` bytes: what a bomb would hold beyond it is never written.
-fn inflate<'b>(decoder: impl io::Read, out: &'b mut Vec<u8>, limit: usize) -> Read<&'b [u8]> {
-    /// A decoder keeps this much between bodies; a rare giant gives its memory back.
-    const KEPT: usize = 1 << 20;
+fn inflate(decoder: impl io::Read, out: &mut Vec<u8>, limit: usize) -> Read<&[u8]> {
     out.clear();
-    out.shrink_to(KEPT);
     if let Err(error) = decoder.take(limit as u64 + 1).read_to_end(out) {
         return malformed(format_args!("the compressed body is broken: {error}"));
     }

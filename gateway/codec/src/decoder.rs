@@ -7,7 +7,8 @@ use crate::error::{DecodeError, DecodeLimits, Read, unsupported};
 use crate::protocol;
 use crate::read::Scratch;
 
-/// Reads bodies into tables. Keeps its scratch memory: once warm, a body of positional numbers costs no allocation.
+/// Reads bodies into tables. Keeps its scratch memory: once warm, a body of positional numbers costs no
+/// allocation.
 #[derive(Debug)]
 pub struct Decoder {
     scratch: Scratch,
@@ -26,8 +27,8 @@ impl Decoder {
         Self { scratch: Scratch::new(limits), inflated: Vec::new() }
     }
 
-    /// Reads the rows a request to `path` carries. What `into` held is replaced; handing in the table of the route's
-    /// previous request spares allocations for its field names.
+    /// Reads the rows a request to `path` carries. What `into` held is replaced; handing in the table of
+    /// the route's previous request spares allocations for its field names.
     ///
     /// # Errors
     /// See [`crate::DecodeErrorKind`]; `into` is then empty.
@@ -39,14 +40,16 @@ impl Decoder {
         into: &mut Table,
     ) -> Result<(), DecodeError> {
         let read = self.try_request(route, path, body, into);
+        self.trim();
         read.map_err(|error| {
             into.clear();
             *error
         })
     }
 
-    /// Reads the predictions, class scores and model names of a response. Scores are found where they stand under
-    /// their own name; whether the predictions themselves are scores is for [`crate::classify`] to say.
+    /// Reads the predictions, class scores and model names of a response. Scores are found where they stand
+    /// under their own name; whether the predictions themselves are scores is for [`crate::classify`] to
+    /// say.
     ///
     /// # Errors
     /// See [`crate::DecodeErrorKind`]; `into` is then empty.
@@ -57,10 +60,21 @@ impl Decoder {
         into: &mut Reply,
     ) -> Result<(), DecodeError> {
         let read = self.try_response(route, body, into);
+        self.trim();
         read.map_err(|error| {
             into.clear();
             *error
         })
+    }
+
+    /// Gives back what a rare giant took.
+    #[inline]
+    fn trim(&mut self) {
+        const KEPT: usize = 1 << 20;
+        if self.inflated.capacity() > KEPT {
+            self.inflated = Vec::new();
+        }
+        self.scratch.trim();
     }
 
     fn try_request(

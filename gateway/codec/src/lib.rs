@@ -1,7 +1,7 @@
 //! Bytes of a protocol to tables, and a local model's answer to bytes.
 //!
-//! Pure and total: every function here is a function of its arguments, and every body, however broken, ends in rows
-//! or in a [`DecodeError`]. No I/O, no clock, no shared state.
+//! Pure and total: every function here is a function of its arguments, and every body, however broken, ends
+//! in rows or in a [`DecodeError`]. No I/O, no clock, no shared state.
 
 mod body;
 mod csv_rows;

@@ -9,8 +9,9 @@ pub const SCORE_NAMES: [&str; 4] = ["probabilities", "probs", "predict_proba", "
 
 /// How far from 1 the scores of a row may sum and still be taken for probabilities.
 ///
-/// A softmax in `f32` over a thousand classes is off by 1e-5, ten scores rounded to four decimals by up to 5e-4.
-/// Two unrelated values in [0, 1] come this close to 1 once in five hundred rows, and a batch of rows never does.
+/// A softmax in `f32` over a thousand classes is off by 1e-5, ten scores rounded to four decimals by up to
+/// 5e-4. Two unrelated values in [0, 1] come this close to 1 once in five hundred rows, and a batch of rows
+/// never does.
 pub const SUM_TOLERANCE: f64 = 1e-3;
 
 /// How far outside [0, 1] a probability may lie by rounding alone.
@@ -20,14 +21,15 @@ const RANGE_SLACK: f64 = 1e-6;
 ///
 /// - Scores that stood under a name of their own (a field, a tensor, or columns of object rows such as
 ///   `probabilities_0`, `probabilities.yes`) are scores, unless the task is regression.
-/// - Predictions that are scores themselves become `reply.scores`; `reply.outputs` keeps its `rows` and width 0. That
-///   is so if the task is classification, if `decision` is `Some(true)`, or, while it is `None` and the task is auto,
-///   if every row has two or more values in [0, 1] that sum to 1 within [`SUM_TOLERANCE`].
+/// - Predictions that are scores themselves become `reply.scores`; `reply.outputs` keeps its `rows` and
+///   width 0. That is so if the task is classification, if `decision` is `Some(true)`, or, while it is
+///   `None` and the task is auto, if every row has two or more values in [0, 1] that sum to 1 within
+///   [`SUM_TOLERANCE`].
 /// - Score columns without names are named by `output.classes`, if there are as many.
 ///
-/// The caller freezes the answer per schema and hands it in as `decision`: one odd reply must not turn a regression
-/// into a classifier. `None` comes back while a reply decides nothing (it has no rows). `Some(false)` says that there
-/// are no scores, not that the predictions are no labels.
+/// The caller freezes the answer per schema and hands it in as `decision`: one odd reply must not turn a
+/// regression into a classifier. `None` comes back while a reply decides nothing (it has no rows).
+/// `Some(false)` says that there are no scores, not that the predictions are no labels.
 pub fn classify(reply: &mut Reply, decision: Option<bool>, output: &Output) -> Option<bool> {
     if output.task == Task::Regression {
         return Some(false);
@@ -98,19 +100,20 @@ fn split_named(reply: &mut Reply, output: &Output) {
         if indexed || classes.len() == 1 { Fields::Positional } else { Fields::Named(classes) };
 }
 
-/// The class a column of scores stands for: `probabilities_1` is 1, `probabilities.yes` is yes, `scores` is 0.
+/// The class a column of scores stands for: `probabilities_1` is 1, `probabilities.yes` is yes, `scores` is
+/// 0.
 fn score_class(column: &str, field: Option<&str>) -> Option<Arc<str>> {
     let rest = match field {
         Some(field) => column.strip_prefix(field),
         None => SCORE_NAMES.iter().find_map(|name| column.strip_prefix(name)),
     }?;
     match rest.split_at_checked(1) {
-        None => Some("0".into()),
+        _ if rest.is_empty() => Some("0".into()),
         Some((".", class)) if !class.is_empty() => Some(class.into()),
         Some(("_", index)) if index.bytes().all(|b| b.is_ascii_digit()) && !index.is_empty() => {
             Some(index.into())
         }
-        Some(_) => None,
+        _ => None,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use weir_exchange::Protocol;
 
-/// Name and version in the path of a prediction: KServe V1 and TensorFlow Serving `/v1/models/{m}[/versions/{v}]:predict`,
-/// Open Inference Protocol `/v2/models/{m}[/versions/{v}]/infer`; a path before them (a mount point) is ignored.
-/// MLflow and `json` services name no model there.
+/// Name and version in the path of a prediction: KServe V1 and TensorFlow Serving
+/// `/v1/models/{m}[/versions/{v}]:predict`, Open Inference Protocol `/v2/models/{m}[/versions/{v}]/infer`;
+/// a path before them (a mount point) is ignored. MLflow and `json` services name no model there.
 ///
 /// This is what the client asked for: a label only if the route says `model_from = "request"`.
 pub fn model_in_path<'p>(protocol: &Protocol, path: &'p str) -> (Option<&'p str>, Option<&'p str>) {

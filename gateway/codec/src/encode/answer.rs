@@ -30,6 +30,20 @@ pub enum Datatype {
 }
 
 impl Datatype {
+    /// The type of labels of these classes: `INT64` if each is a whole number, `FP64` if each is a number.
+    pub(super) fn of_labels(classes: &[Arc<str>]) -> Self {
+        // Within an i32 a double writes whole numbers as integers.
+        if classes.is_empty() {
+            Self::Fp64
+        } else if classes.iter().all(|class| class.parse::<i32>().is_ok()) {
+            Self::Int64
+        } else if classes.iter().all(|class| class.parse::<f64>().is_ok()) {
+            Self::Fp64
+        } else {
+            Self::Bytes
+        }
+    }
+
     /// The protocol's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,8 +55,8 @@ impl Datatype {
     }
 }
 
-/// Status and body of a GET that the protocol defines; `None` for any other path. A path that names another model or
-/// version gets a 404 that says which is here.
+/// Status and body of a GET that the protocol defines; `None` for any other path. A path that names another
+/// model or version gets a 404 that says which is here.
 pub fn answer_get(protocol: &Protocol, path: &str, model: &ModelInfo) -> Option<(u16, Vec<u8>)> {
     match protocol {
         Protocol::KserveV1 => kserve(path, model),
@@ -63,7 +77,7 @@ fn kserve(path: &str, model: &ModelInfo) -> Option<(u16, Vec<u8>)> {
 
 fn oip(path: &str, model: &ModelInfo) -> Option<(u16, Vec<u8>)> {
     match path {
-        "/v2" | "/v2/" => return ok(|out| server(out)),
+        "/v2" | "/v2/" => return ok(server),
         "/v2/health/live" => return ok(|out| out.raw("{\"live\":true}").ignore()),
         // The protocol's text prints `live` for a ready server, its schema `ready`: clients look for either.
         "/v2/health/ready" => return ok(|out| out.raw("{\"ready\":true,\"live\":true}").ignore()),
@@ -131,8 +145,7 @@ fn metadata(out: &mut Writer, model: &ModelInfo) {
     if model.classes.is_empty() {
         tensor(out, "predict", "FP64", 1);
     } else {
-        let numbers = model.classes.iter().all(|class| class.parse::<f64>().is_ok());
-        tensor(out, "predict", if numbers { "FP64" } else { "BYTES" }, 1);
+        tensor(out, "predict", Datatype::of_labels(&model.classes).as_str(), 1);
         out.raw(",");
         tensor(out, "predict_proba", "FP64", model.classes.len());
     }

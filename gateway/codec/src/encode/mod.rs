@@ -1,7 +1,7 @@
 //! The answers of a model that Weir runs itself, in the words of the route's protocol.
 //!
-//! What is written here, the decoder reads back as it was, and a client of the protocol accepts it. JSON has no NaN and no
-//! infinity: both become null.
+//! What is written here, the decoder reads back as it was, and a client of the protocol accepts it. JSON
+//! has no NaN and no infinity: both become null.
 
 mod answer;
 mod reply;

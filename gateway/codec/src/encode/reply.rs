@@ -1,9 +1,11 @@
 //! Predictions and scores of a local model.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use weir_exchange::{Cell, FieldPath, Fields, JsonPaths, Protocol, Reply, Table};
 
+use crate::encode::answer::Datatype;
 use crate::encode::writer::Writer;
 use crate::protocol::CLASS_NAMES;
 
@@ -20,9 +22,10 @@ const SCORES: &str = "probabilities";
 
 /// A reply's body.
 ///
-/// - KServe V1 and MLflow: `predictions`, with `probabilities` (a list a row), `class_names`, `model_name` and
-///   `model_version` beside them. Both allow further keys, and their clients read `predictions` alone.
-/// - Open Inference Protocol: a tensor `predict` (one a field if the outputs have names) and a tensor `predict_proba`.
+/// - KServe V1 and MLflow: `predictions`, with `probabilities` (a list a row), `class_names`, `model_name`
+///   and `model_version` beside them. Both allow further keys, and their clients read `predictions` alone.
+/// - Open Inference Protocol: a tensor `predict` (one a field if the outputs have names) and a tensor
+///   `predict_proba`. Texts are `BYTES`, labels of whole-number classes `INT64`, all else is `FP64`.
 /// - `json`: predictions, scores and labels at the route's paths.
 ///
 /// A reply of nothing but scores has them as its predictions (OIP: the tensor `predict_proba` alone).
@@ -46,10 +49,20 @@ pub fn reply(
     }
 }
 
-/// A finished JSON value and where it belongs.
-type Part<'p> = (Vec<&'p str>, Vec<u8>);
+/// A value of the document.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Rows(&'a Table),
+    /// Rows as lists, whatever their names.
+    Matrix(&'a Table),
+    Names(&'a [Arc<str>]),
+    Label(&'a str),
+}
 
-fn document(paths: &JsonPaths, reply: &Reply, labels: &ModelLabels<'_>) -> Vec<u8> {
+/// A value and where it belongs.
+type Part<'a> = (Vec<&'a str>, Value<'a>);
+
+fn document<'a>(paths: &'a JsonPaths, reply: &'a Reply, labels: &ModelLabels<'a>) -> Vec<u8> {
     let predictions = segments(&paths.predictions);
     let beside = |name| {
         let mut path = predictions.clone();
@@ -59,20 +72,20 @@ fn document(paths: &JsonPaths, reply: &Reply, labels: &ModelLabels<'_>) -> Vec<u
     };
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(5);
     if reply.outputs.width == 0 && reply.scores.width > 0 {
-        parts.push((predictions.clone(), json(|out| out.rows(&reply.scores).ignore())));
+        parts.push((predictions.clone(), Value::Rows(&reply.scores)));
     } else {
-        parts.push((predictions.clone(), json(|out| out.rows(&reply.outputs).ignore())));
+        parts.push((predictions.clone(), Value::Rows(&reply.outputs)));
         if reply.scores.width > 0 {
             let path = paths.scores.as_ref().map_or_else(|| beside(SCORES), segments);
-            parts.push((path, json(|out| out.matrix(&reply.scores).ignore())));
+            parts.push((path, Value::Matrix(&reply.scores)));
             if let Fields::Named(names) = &reply.scores.fields {
-                parts.push((beside(CLASS_NAMES), json(|out| texts(out, names))));
+                parts.push((beside(CLASS_NAMES), Value::Names(names)));
             }
         }
     }
     for (path, label) in [(&paths.model, labels.name), (&paths.model_version, labels.version)] {
         if let Some(path) = path.as_ref().filter(|_| !label.is_empty()) {
-            parts.push((segments(path), json(|out| out.text(label).ignore())));
+            parts.push((segments(path), Value::Label(label)));
         }
     }
     let mut out = Writer::default();
@@ -84,22 +97,28 @@ fn segments(path: &FieldPath) -> Vec<&str> {
     path.segments().iter().map(|segment| &**segment).collect()
 }
 
-fn json(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+fn write(out: &mut Writer, value: Value<'_>) {
+    match value {
+        Value::Rows(table) => out.rows(table),
+        Value::Matrix(table) => out.matrix(table),
+        Value::Names(names) => out.list(names, |out, name| out.text(name).ignore()),
+        Value::Label(label) => out.text(label),
+    }
+    .ignore();
+}
+
+/// A value as JSON in a text of its own.
+fn json(write: impl FnOnce(&mut Writer)) -> String {
     let mut out = Writer::default();
     write(&mut out);
-    out.into_bytes()
+    String::from_utf8_lossy(&out.into_bytes()).into_owned()
 }
 
-fn texts(out: &mut Writer, names: &[Arc<str>]) {
-    out.list(names, |out, name| out.text(name).ignore()).ignore();
-}
-
-/// Writes the parts whose paths agree up to `depth` as one value: the first part that ends here, else an object, or a
-/// list if its first key is a number (`outputs.0.values`; places nobody fills are null).
+/// Writes the parts whose paths agree up to `depth` as one value: the first part that ends here, else an
+/// object, or a list if its first key is a number (`outputs.0.values`; places nobody fills are null).
 fn nest(out: &mut Writer, parts: &[&Part<'_>], depth: usize) {
     if let Some((_, value)) = parts.iter().find(|(path, _)| path.len() == depth) {
-        out.bytes(value);
-        return;
+        return write(out, *value);
     }
     let mut groups: Vec<(&str, Vec<&Part<'_>>)> = Vec::new();
     for part in parts {
@@ -136,60 +155,66 @@ fn tensors(reply: &Reply, labels: &ModelLabels<'_>, request_id: Option<&str>) ->
     if let Some(id) = request_id {
         out.raw(",\"id\":").text(id);
     }
-    out.raw(",\"outputs\":[");
-    output_tensors(&mut out, &reply.outputs);
-    if reply.scores.width > 0 {
-        if reply.outputs.width > 0 {
-            out.raw(",");
+    out.raw(",\"outputs\":");
+    let (outputs, scores) = (&reply.outputs, &reply.scores);
+    let classes: &[Arc<str>] = match &scores.fields {
+        Fields::Named(names) => names,
+        Fields::Positional => &[],
+    };
+    let numbers =
+        if Datatype::of_labels(classes) == Datatype::Int64 { Datatype::Int64 } else { Datatype::Fp64 };
+    let mut tensors = Vec::new();
+    match &outputs.fields {
+        Fields::Named(names) => tensors.extend(names.iter().enumerate().map(|(column, name)| Tensor {
+            name,
+            table: outputs,
+            columns: column..column + 1,
+            numbers,
+            classes: &[],
+        })),
+        Fields::Positional if outputs.width > 0 => {
+            let columns = 0..outputs.width;
+            tensors.push(Tensor { name: "predict", table: outputs, columns, numbers, classes: &[] });
         }
-        let classes = match &reply.scores.fields {
-            Fields::Named(names) => Some(json(|out| texts(out, names))),
-            Fields::Positional => None,
-        };
-        tensor(&mut out, "predict_proba", &reply.scores, 0..reply.scores.width, classes.as_deref());
+        Fields::Positional => {}
     }
-    out.raw("]}");
+    if scores.width > 0 {
+        let (columns, numbers) = (0..scores.width, Datatype::Fp64);
+        tensors.push(Tensor { name: "predict_proba", table: scores, columns, numbers, classes });
+    }
+    out.list(tensors, |out, tensor| tensor.write(out));
+    out.raw("}");
     out.into_bytes()
 }
 
-fn output_tensors(out: &mut Writer, outputs: &Table) {
-    match &outputs.fields {
-        Fields::Named(names) => names.iter().enumerate().for_each(|(column, name)| {
-            if column > 0 {
-                out.raw(",");
-            }
-            tensor(out, name, outputs, column..column + 1, None);
-        }),
-        Fields::Positional if outputs.width > 0 => tensor(out, "predict", outputs, 0..outputs.width, None),
-        Fields::Positional => {}
-    }
+/// Some columns of a table, as a tensor.
+struct Tensor<'a> {
+    name: &'a str,
+    table: &'a Table,
+    columns: Range<usize>,
+    /// Its type if it has no text; with one it is `BYTES`, and the numbers beside it are their text.
+    numbers: Datatype,
+    classes: &'a [Arc<str>],
 }
 
-/// Some columns of a table as a tensor: `BYTES` if there is a text among them (numbers beside it as their text), else
-/// `FP64`.
-fn tensor(
-    out: &mut Writer,
-    name: &str,
-    table: &Table,
-    columns: std::ops::Range<usize>,
-    classes: Option<&[u8]>,
-) {
-    let cells = || (0..table.rows).flat_map(|row| columns.clone().map(move |column| table.cell(row, column)));
-    let bytes = cells().any(|cell| matches!(cell, Cell::Text(_)));
-    out.raw("{\"name\":").text(name).raw(",\"shape\":[").integer(table.rows as i64);
-    out.raw(",").integer(columns.len() as i64).raw("],\"datatype\":");
-    out.text(if bytes { "BYTES" } else { "FP64" });
-    if let Some(classes) = classes {
-        let classes = String::from_utf8_lossy(classes);
-        out.raw(",\"parameters\":{").text(CLASS_NAMES).raw(":").text(&classes).raw("}");
-    }
-    out.raw(",\"data\":");
-    out.list(cells(), |out, cell| match cell {
-        Cell::Number(value) if bytes => {
-            let text = String::from_utf8_lossy(&json(|out| out.number(value).ignore())).into_owned();
-            out.text(&text).ignore();
+impl Tensor<'_> {
+    fn write(&self, out: &mut Writer) {
+        let Self { table, columns, .. } = self;
+        let cells =
+            || (0..table.rows).flat_map(|row| columns.clone().map(move |column| table.cell(row, column)));
+        let bytes = cells().any(|cell| matches!(cell, Cell::Text(_)));
+        let datatype = if bytes { Datatype::Bytes } else { self.numbers };
+        out.raw("{\"name\":").text(self.name).raw(",\"shape\":[").integer(table.rows as i64);
+        out.raw(",").integer(columns.len() as i64).raw("],\"datatype\":").text(datatype.as_str());
+        if !self.classes.is_empty() {
+            let classes = json(|out| write(out, Value::Names(self.classes)));
+            out.raw(",\"parameters\":{").text(CLASS_NAMES).raw(":").text(&classes).raw("}");
         }
-        cell => out.cell(cell).ignore(),
-    });
-    out.raw("}");
+        out.raw(",\"data\":");
+        out.list(cells(), |out, cell| match cell {
+            Cell::Number(value) if bytes => out.text(&json(|out| out.number(value).ignore())).ignore(),
+            cell => out.cell(cell).ignore(),
+        });
+        out.raw("}");
+    }
 }

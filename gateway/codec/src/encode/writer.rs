@@ -18,12 +18,6 @@ impl Writer {
         self
     }
 
-    /// A finished piece of JSON.
-    pub(super) fn bytes(&mut self, json: &[u8]) -> &mut Self {
-        self.out.extend_from_slice(json);
-        self
-    }
-
     /// A string with its quotes.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
         self.out.push(b'"');
@@ -48,7 +42,8 @@ impl Writer {
         self
     }
 
-    /// A number in its shortest form that reads back the same: whole numbers without a fraction, as labels are written.
+    /// A number in its shortest form that reads back the same: whole numbers without a fraction, as labels
+    /// are written.
     pub(super) fn number(&mut self, value: f64) -> &mut Self {
         const WHOLE: f64 = 1e15;
         if !value.is_finite() {
@@ -89,7 +84,8 @@ impl Writer {
         self.raw("]")
     }
 
-    /// A table as rows: plain values if it has one unnamed column, lists if several, objects if they have names.
+    /// A table as rows: plain values if it has one unnamed column, lists if several, objects if they have
+    /// names.
     pub(super) fn rows(&mut self, table: &Table) -> &mut Self {
         match &table.fields {
             Fields::Positional if table.width == 1 => self.list(0..table.rows, |out, row| {

@@ -55,8 +55,8 @@ pub(super) fn lex(bytes: &[u8], start: usize) -> Option<Lexed> {
 
 /// The nearest double. `text` is what was cut.
 ///
-/// Mantissa and power both exact in a double: one rounding, so one multiplication or division is correct (Clinger's
-/// fast path). Everything else goes to the standard library.
+/// Mantissa and power both exact in a double: one rounding, so one multiplication or division is correct
+/// (Clinger's fast path). Everything else goes to the standard library.
 #[inline(always)]
 pub(super) fn value(lexed: Lexed, text: &str) -> f64 {
     let power = lexed.exponent.unsigned_abs() as usize;
@@ -66,7 +66,8 @@ pub(super) fn value(lexed: Lexed, text: &str) -> f64 {
             if lexed.exponent < 0 { mantissa / EXACT_POWERS[power] } else { mantissa * EXACT_POWERS[power] };
         return if lexed.negative { -size } else { size };
     }
-    // The grammar of JSON numbers is a part of std's, so this cannot fail; a missing value is the harmless answer.
+    // The grammar of JSON numbers is a part of std's, so this cannot fail; a missing value is the harmless
+    // answer.
     text.parse().unwrap_or(f64::NAN)
 }
 
@@ -75,7 +76,8 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
 }
 
-/// Adds digits to the mantissa one by one; returns where they end. The mantissa wraps: the caller counts digits.
+/// Adds digits to the mantissa one by one; returns where they end. The mantissa wraps: the caller counts
+/// digits.
 #[inline(always)]
 fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
     loop {

@@ -5,8 +5,9 @@ use crate::json::{number, string};
 
 /// A place in a JSON text.
 ///
-/// Containers are read as `let mut open = r.array()?; while r.element(&mut open)? { one value }`, and objects alike
-/// with [`Reader::key`]. Every value found must be read or skipped before the next is asked for.
+/// Containers are read as `let mut open = r.array()?; while r.element(&mut open)? { one value }`, and
+/// objects alike with [`Reader::key`]. Every value found must be read or skipped before the next is asked
+/// for.
 #[derive(Clone)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
@@ -114,8 +115,15 @@ impl<'a> Reader<'a> {
         ends
     }
 
-    /// The next key of an object, its value next; `None` when the object is left. `unescaped` holds the key if it
-    /// has escapes.
+    /// Goes past a comma if one stands here.
+    pub(crate) fn comma(&mut self) -> bool {
+        let comma = self.peek() == b',';
+        self.at += usize::from(comma);
+        comma
+    }
+
+    /// The next key of an object, its value next; `None` when the object is left. `unescaped` holds the key
+    /// if it has escapes.
     #[inline(always)]
     pub(crate) fn key<'s>(&mut self, open: &mut Open, unescaped: &'s mut String) -> Read<Option<&'s str>>
     where
@@ -230,6 +238,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn unexpected<T>(&self, wanted: &str) -> Read<T> {
         let at = self.at;
         match self.text.get(at..).and_then(|rest| rest.chars().next()) {
+            Some(quote @ ('\'' | '"')) => {
+                malformed(format_args!("expected {wanted} at byte {at}, found `{quote}`"))
+            }
             Some(found) => {
                 malformed(format_args!("expected {wanted} at byte {at}, found `{}`", found.escape_debug()))
             }

@@ -2,8 +2,8 @@
 
 use crate::error::{Read, malformed};
 
-/// Where the plain part of a string that starts at `at` ends: at a quote, a backslash, a control character or the
-/// end of the text.
+/// Where the plain part of a string that starts at `at` ends: at a quote, a backslash, a control character
+/// or the end of the text.
 #[inline(always)]
 pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -25,7 +25,8 @@ pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Undoes the escapes of the string whose content starts at `at` into `out`; returns where the closing quote is.
+/// Undoes the escapes of the string whose content starts at `at` into `out`; returns where the closing
+/// quote is.
 pub(super) fn unescape(text: &str, mut at: usize, out: &mut String) -> Read<usize> {
     let bytes = text.as_bytes();
     out.clear();
@@ -62,8 +63,8 @@ fn escape(text: &str, at: usize, out: &mut String) -> Read<usize> {
 
 /// The hexadecimal digits of `\u`, and of the second half of a surrogate pair.
 ///
-/// A lone surrogate is legal JSON (RFC 8259, 8.2) but no text: it becomes U+FFFD, as it would for a decoder that
-/// replaces what it cannot represent.
+/// A lone surrogate is legal JSON (RFC 8259, 8.2) but no text: it becomes U+FFFD, as it would for a decoder
+/// that replaces what it cannot represent.
 fn unicode(text: &str, at: usize, out: &mut String) -> Read<usize> {
     let bytes = text.as_bytes();
     let (Some(first), end) = (hex4(bytes, at), at + 4) else {

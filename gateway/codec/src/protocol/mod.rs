@@ -11,6 +11,7 @@ use weir_exchange::{Output, Protocol, Reply, Table};
 
 use crate::csv_rows;
 use crate::error::{Read, unsupported};
+use crate::json::Reader;
 use crate::read::Scratch;
 
 pub(crate) use reply::CLASS_NAMES;
@@ -27,7 +28,7 @@ pub(crate) fn request(
         return csv_rows::read(bytes, scratch, into);
     }
     require_json(content)?;
-    let mut r = scratch.reader(bytes)?;
+    let mut r = reader(protocol, bytes, scratch)?;
     match protocol {
         Protocol::KserveV1 => kserve::request(&mut r, scratch, into),
         Protocol::OipV2 => oip::request(&mut r, scratch, into),
@@ -46,7 +47,7 @@ pub(crate) fn response(
     into: &mut Reply,
 ) -> Read<()> {
     require_json(content)?;
-    let mut r = scratch.reader(bytes)?;
+    let mut r = reader(protocol, bytes, scratch)?;
     match protocol {
         Protocol::OipV2 => oip::response(&mut r, output, scratch, into),
         Protocol::KserveV1 => reply::read(&mut r, &reply::Wanted::served(output, true), scratch, into),
@@ -70,6 +71,13 @@ pub(crate) fn refuse_other_calls(protocol: &Protocol, path: &str) -> Read<()> {
         Some((_, verb)) => unsupported(format_args!("a `{verb}` call carries no rows of features")),
         None => Ok(()),
     }
+}
+
+fn reader<'a>(protocol: &Protocol, bytes: &'a [u8], scratch: &Scratch) -> Read<Reader<'a>> {
+    scratch.reader(bytes).or_else(|error| match protocol {
+        Protocol::OipV2 if oip::is_binary(bytes) => unsupported(format_args!("tensors as binary data")),
+        _ => Err(error),
+    })
 }
 
 fn require_json(content: Content) -> Read<()> {

@@ -73,6 +73,15 @@ pub(crate) fn response(
     Ok(())
 }
 
+/// True if tensors follow the JSON as bytes, by the extension of binary tensor data: such a body is rarely
+/// UTF-8.
+pub(crate) fn is_binary(bytes: &[u8]) -> bool {
+    bytes.windows(BINARY_SIZE.len()).any(|window| window == BINARY_SIZE.as_bytes())
+}
+
+/// The parameter of a tensor whose bytes follow the JSON: how many.
+const BINARY_SIZE: &str = "binary_data_size";
+
 fn start(scratch: &mut Scratch) {
     scratch.flat.clear();
     scratch.tensors.clear();
@@ -175,6 +184,10 @@ fn finish(draft: Draft, scratch: &Scratch) -> Read<Tensor> {
     if scratch.flat.numbers.len() > scratch.limits.cells {
         return too_large("cells", scratch.limits.cells);
     }
+    // Rows of no cells cost the sender nothing, but whoever walks them.
+    if shape.rows > scratch.limits.cells {
+        return too_large("rows", scratch.limits.cells);
+    }
     // A scalar (no dimension) is one row.
     let rows = if shape.dimensions == 0 { 1 } else { shape.rows };
     Ok(Tensor { name, start: draft.start, rows, width: shape.width })
@@ -203,15 +216,15 @@ fn datatype(name: &str) -> Read<()> {
     if DATATYPES.contains(&name) { Ok(()) } else { unsupported(format_args!("datatype `{name}` in JSON")) }
 }
 
-/// `binary_data_size` says that the tensor's bytes follow the JSON; `class_names` is ours, a JSON list in a string
-/// (a parameter must be a string, a number or a boolean).
+/// `binary_data_size` says that the tensor's bytes follow the JSON; `class_names` is ours, a JSON list in a
+/// string (a parameter must be a string, a number or a boolean).
 fn parameters(r: &mut Reader<'_>, scratch: &mut Scratch, draft: &mut Draft) -> Read<()> {
     if r.peek() != b'{' {
         return r.skip(&mut scratch.unescaped);
     }
     let mut object = r.object()?;
     while let Some(key) = r.key(&mut object, &mut scratch.unescaped)? {
-        draft.binary |= key == "binary_data_size";
+        draft.binary |= key == BINARY_SIZE;
         if key == CLASS_NAMES && r.peek() == b'"' {
             let names = r.string(&mut scratch.unescaped)?.to_owned();
             draft.classes = class_names(&names, scratch).unwrap_or_default();

@@ -94,7 +94,7 @@ pub(crate) fn read(
     reply: &mut Reply,
 ) -> Read<()> {
     let bare = if wanted.bare && r.peek() == b'[' { PREDICTIONS } else { 0 };
-    let mut visit = Visit { wanted, scratch, reply, found: 0, classes: Vec::new() };
+    let mut visit = Visit { wanted, scratch, reply, found: 0, guess: SCORE_NAMES.len(), classes: Vec::new() };
     visit.value(r, 0, PREDICTIONS | SCORES | MODEL | VERSION, bare)?;
     let (found, classes) = (visit.found, visit.classes);
     r.end()?;
@@ -112,11 +112,14 @@ struct Visit<'v, 'p> {
     scratch: &'v mut Scratch,
     reply: &'v mut Reply,
     found: u8,
+    /// Place in `SCORE_NAMES` of the scores that were found by guessing: an earlier name is the better guess.
+    guess: usize,
     classes: Vec<Arc<str>>,
 }
 
 impl Visit<'_, '_> {
-    /// The value here, `depth` segments deep on the paths of `active`; `also` is looked for here whatever its path.
+    /// The value here, `depth` segments deep on the paths of `active`; `also` is looked for here whatever
+    /// its path.
     fn value(&mut self, r: &mut Reader<'_>, depth: usize, active: u8, also: u8) -> Read<()> {
         let here = self.wanted.ending(active, depth) | also;
         let deeper = active & !here;
@@ -127,8 +130,10 @@ impl Visit<'_, '_> {
         for bit in [PREDICTIONS, SCORES, MODEL, VERSION, CLASSES] {
             if here & bit != 0 {
                 r.reset(mark);
-                self.take(bit, r)?;
-                self.found |= bit;
+                self.found &= !bit;
+                if self.take(bit, r)? {
+                    self.found |= bit;
+                }
             }
         }
         if here != 0 && deeper == 0 {
@@ -155,8 +160,11 @@ impl Visit<'_, '_> {
                     also = PREDICTIONS;
                 } else if key == CLASS_NAMES {
                     also = CLASSES;
-                } else if wanted.guess && SCORE_NAMES.contains(&key) {
-                    also = SCORES;
+                } else if wanted.guess
+                    && let Some(rank) = SCORE_NAMES.iter().position(|name| *name == key)
+                    && rank <= self.guess
+                {
+                    (also, self.guess) = (SCORES, rank);
                 }
             }
             self.value(r, depth + 1, next, also)?;
@@ -174,26 +182,32 @@ impl Visit<'_, '_> {
         Ok(())
     }
 
-    fn take(&mut self, bit: u8, r: &mut Reader<'_>) -> Read<()> {
+    /// Reads one part of the reply; false if the value here is not that part after all.
+    fn take(&mut self, bit: u8, r: &mut Reader<'_>) -> Read<bool> {
         match bit {
-            PREDICTIONS => read_value(r, Listing::Rows, self.scratch, &mut self.reply.outputs),
-            SCORES => self.scores(r),
-            MODEL => label(r, self.scratch, &mut self.reply.model),
-            VERSION => label(r, self.scratch, &mut self.reply.model_version),
-            _ => self.class_names(r),
+            PREDICTIONS => read_value(r, Listing::Rows, self.scratch, &mut self.reply.outputs)?,
+            SCORES => return self.scores(r),
+            MODEL => label(r, self.scratch, &mut self.reply.model)?,
+            VERSION => label(r, self.scratch, &mut self.reply.model_version)?,
+            _ => self.class_names(r)?,
         }
+        Ok(true)
     }
 
     /// A field that only happens to be called `scores` may be anything: then it is left out.
-    fn scores(&mut self, r: &mut Reader<'_>) -> Read<()> {
+    fn scores(&mut self, r: &mut Reader<'_>) -> Read<bool> {
         let mark = r.mark();
-        match read_value(r, Listing::Rows, self.scratch, &mut self.reply.scores) {
-            Err(error) if self.wanted.guess && error.kind == DecodeErrorKind::Unsupported => {
-                self.reply.scores.clear();
+        let scores = &mut self.reply.scores;
+        match read_value(r, Listing::Rows, self.scratch, scores) {
+            read if !self.wanted.guess => read.map(|()| true),
+            Ok(()) if scores.texts.is_empty() => Ok(true),
+            Err(error) if error.kind != DecodeErrorKind::Unsupported => Err(error),
+            _ => {
+                scores.clear();
+                self.guess = SCORE_NAMES.len();
                 r.reset(mark);
-                r.skip(&mut self.scratch.unescaped)
+                r.skip(&mut self.scratch.unescaped).map(|()| false)
             }
-            read => read,
         }
     }
 
@@ -252,7 +266,8 @@ fn settle(found: u8, wanted: &Wanted<'_>, reply: &mut Reply) -> Read<()> {
     })
 }
 
-/// Checks that scores are numbers and one row a prediction; a plain list beside one prediction is its one row.
+/// Checks that scores are numbers and one row a prediction; a plain list beside one prediction is its one
+/// row.
 pub(crate) fn fit_scores(scores: &mut Table, rows: usize) -> Result<(), String> {
     if !scores.texts.is_empty() {
         return Err("hold a text".to_owned());

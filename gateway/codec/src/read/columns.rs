@@ -36,19 +36,25 @@ pub(crate) enum Naming {
     IfSeveral,
 }
 
-/// Reads an object of tensors (nested objects: `outer.inner`) into one row an index of the tensors' first dimension.
-pub(crate) fn read_columns(r: &mut Reader<'_>, scratch: &mut Scratch, table: &mut Table) -> Read<()> {
+/// Reads an object of tensors (nested objects: `outer.inner`) into one row an index of the tensors' first
+/// dimension.
+///
+/// False, with the reader somewhere inside, if there is a plain value among them: the object is one row
+/// then, wherever that value stands.
+pub(crate) fn read_columns(r: &mut Reader<'_>, scratch: &mut Scratch, table: &mut Table) -> Read<bool> {
     scratch.flat.clear();
     scratch.tensors.clear();
     let mut part = Table::default();
-    read_object(r, &mut String::new(), scratch, &mut part)?;
+    if !read_object(r, &mut String::new(), scratch, &mut part)? {
+        return Ok(false);
+    }
     let tensors = std::mem::take(&mut scratch.tensors);
     let joined = join(&tensors, Naming::Always, scratch, table);
     scratch.tensors = tensors;
-    joined
+    joined.map(|()| true)
 }
 
-fn read_object(r: &mut Reader<'_>, name: &mut String, scratch: &mut Scratch, part: &mut Table) -> Read<()> {
+fn read_object(r: &mut Reader<'_>, name: &mut String, scratch: &mut Scratch, part: &mut Table) -> Read<bool> {
     let base = name.len();
     let mut object = r.object()?;
     while let Some(key) = r.key(&mut object, &mut scratch.unescaped)? {
@@ -56,15 +62,18 @@ fn read_object(r: &mut Reader<'_>, name: &mut String, scratch: &mut Scratch, par
             name.push('.');
         }
         name.push_str(key);
-        if r.peek() == b'{' {
-            read_object(r, name, scratch, part)?;
-        } else {
-            read_value(r, Listing::Rows, scratch, part)?;
-            append(part, name, scratch)?;
+        match r.peek() {
+            b'{' if !read_object(r, name, scratch, part)? => return Ok(false),
+            b'{' => {}
+            b'[' => {
+                read_value(r, Listing::Rows, scratch, part)?;
+                append(part, name, scratch)?;
+            }
+            _ => return Ok(false),
         }
         name.truncate(base);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Adds a table to the flat one: a matrix as one tensor, named columns as one tensor each.

@@ -44,6 +44,21 @@ impl Scratch {
         }
     }
 
+    /// Gives back what a rare giant took.
+    #[inline]
+    pub(crate) fn trim(&mut self) {
+        const KEPT: usize = 256 << 10;
+        let kept = self.unescaped.capacity()
+            + self.path.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.flat.heap_bytes()
+            + self.tensors.capacity() * size_of::<Tensor>();
+        if kept > KEPT {
+            let cache = std::mem::take(&mut self.cache);
+            *self = Self { cache, ..Self::new(self.limits) };
+        }
+    }
+
     /// A reader at the first value of a body.
     pub(crate) fn reader<'a>(&self, bytes: &'a [u8]) -> Read<Reader<'a>> {
         Reader::new(bytes, self.limits.depth)

@@ -91,7 +91,8 @@ impl Names {
     #[inline(always)]
     pub(crate) fn position(&mut self, name: &str, cache: &mut NameCache) -> Read<usize> {
         let at = self.next;
-        // The previous body's names are distinct, so one that follows them all so far is new and needs no search.
+        // The previous body's names are distinct, so one that follows them all so far is new and needs no
+        // search.
         if self.names.get(at).is_some_and(|expected| **expected == *name) {
             self.known = self.known.max(at + 1);
             self.next = at + 1;

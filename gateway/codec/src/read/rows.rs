@@ -21,7 +21,7 @@ pub(crate) enum Listing {
 /// - a list of arrays: rows, with nested arrays flattened and short rows padded;
 /// - a list of objects: rows with names;
 /// - a list of plain values: as `listing` says;
-/// - an object of plain values: one row with names; an object of lists: columns;
+/// - an object of nothing but lists: columns; any other object: one row with names;
 /// - a plain value: one row of one field.
 #[inline]
 pub(crate) fn read_value(
@@ -32,7 +32,14 @@ pub(crate) fn read_value(
 ) -> Read<()> {
     match r.peek() {
         b'[' => read_list(r, listing, scratch, table),
-        b'{' if holds_columns(r, &mut scratch.unescaped)? => read_columns(r, scratch, table),
+        b'{' if holds_columns(r, &mut scratch.unescaped)? => {
+            let mark = r.mark();
+            if read_columns(r, scratch, table)? {
+                return Ok(());
+            }
+            r.reset(mark);
+            read_one(r, scratch, table)
+        }
         _ => read_one(r, scratch, table),
     }
 }
@@ -58,6 +65,9 @@ fn read_one(r: &mut Reader<'_>, scratch: &mut Scratch, table: &mut Table) -> Rea
 
 fn read_rows(r: &mut Reader<'_>, scratch: &mut Scratch, sheet: &mut Sheet<'_>) -> Read<()> {
     let mut list = r.array()?;
+    if r.peek() == b'n' && first_row_is_object(r)? {
+        sheet.expect(RowKind::Named)?;
+    }
     while r.element(&mut list)? {
         read_row(r, scratch, sheet)?;
     }
@@ -228,6 +238,18 @@ fn first_is_plain(r: &Reader<'_>) -> Read<bool> {
     let mut ahead = r.clone();
     let mut list = ahead.array()?;
     Ok(ahead.element(&mut list)? && !ahead.at_container())
+}
+
+/// Looks ahead, past rows that are null: is the first that is not an object?
+fn first_row_is_object(r: &Reader<'_>) -> Read<bool> {
+    let mut ahead = r.clone();
+    while ahead.peek() == b'n' {
+        ahead.number_or_word()?;
+        if !ahead.comma() {
+            return Ok(false);
+        }
+    }
+    Ok(ahead.peek() == b'{')
 }
 
 /// Looks ahead: is the first value of the object here a container?

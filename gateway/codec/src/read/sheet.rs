@@ -6,8 +6,9 @@ use crate::error::{DecodeLimits, Read, too_large, unsupported};
 use crate::json::Scalar;
 use crate::read::names::{NameCache, Names};
 
-/// Rows are appended to the table's cells as they come. While they are of one length that is the matrix already; once
-/// one is longer than those before it, the ends are noted and [`Sheet::finish`] moves each row to its place, once.
+/// Rows are appended to the table's cells as they come. While they are of one length that is the matrix
+/// already; once one is longer than those before it, the ends are noted and [`Sheet::finish`] moves each
+/// row to its place, once.
 #[derive(Debug)]
 pub(crate) struct Sheet<'t> {
     table: &'t mut Table,
@@ -133,7 +134,9 @@ impl<'t> Sheet<'t> {
 
     /// Makes the matrix dense and hands it to the table.
     pub(crate) fn finish(mut self) -> Read<()> {
-        if self.is_named() {
+        if self.is_named() && self.width != self.names.len() {
+            // A CSV header names fields that no line reached.
+            self.note_ends();
             self.width = self.names.len();
         }
         let cells = self.table.rows.saturating_mul(self.width);
@@ -158,8 +161,7 @@ impl<'t> Sheet<'t> {
             return Ok(());
         }
         if !self.ragged && length > self.width {
-            self.ragged = true;
-            self.ends.extend((1..=self.table.rows).map(|row| row * self.width));
+            self.note_ends();
             self.width = length;
         }
         if self.ragged {
@@ -169,6 +171,14 @@ impl<'t> Sheet<'t> {
             self.table.numbers.resize(self.row.first_cell + self.width, f64::NAN);
         }
         Ok(())
+    }
+
+    /// From here on rows may differ in length.
+    fn note_ends(&mut self) {
+        if !self.ragged {
+            self.ragged = true;
+            self.ends.extend((1..=self.table.rows).map(|row| row * self.width));
+        }
     }
 
     /// Sorts the open row's texts by cell and keeps the last of each.

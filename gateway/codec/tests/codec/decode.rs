@@ -1,9 +1,7 @@
 //! What bodies of each protocol decode to.
 
-mod support;
-
-use support::{json, json_at, outcome, request_in, response_in, route, show, show_reply};
-use weir_codec::{Body, Decoder, model_in_path};
+use crate::support::{json, json_at, outcome, request_in, response_in, route, show, show_reply};
+use weir_codec::{Body, DecodeErrorKind, Decoder, model_in_path};
 use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{FieldPath, Fields, Output, Protocol, Reply, Table, Task};
 
@@ -59,6 +57,15 @@ fn kserve_inputs_may_be_columns() {
 }
 
 #[test]
+fn an_object_with_a_plain_value_is_one_row_wherever_that_stands() {
+    let k = Protocol::KserveV1;
+    request(&k, r#"{"inputs": {"tags": ["x", "y"], "age": 3}}"#, "(tags_0 tags_1 age): 'x' 'y' 3");
+    request(&k, r#"{"inputs": {"age": 3, "tags": ["x", "y"]}}"#, "(age tags_0 tags_1): 3 'x' 'y'");
+    request(&k, r#"{"inputs": {"a": {"b": [1, 2], "c": null}}}"#, "(a.b_0 a.b_1 a.c): 1 2 _");
+    request(&json(), r#"{"features": {"a": [1, 2], "b": "x"}}"#, "(a_0 a_1 b): 1 2 'x'");
+}
+
+#[test]
 fn short_rows_are_padded_wherever_the_longest_stands() {
     let k = Protocol::KserveV1;
     request(&k, r#"{"instances": [[1, 2, 3], [4], []]}"#, "#3: 1 2 3; 4 _ _; _ _ _");
@@ -81,6 +88,9 @@ fn object_rows_keep_first_seen_order_whatever_order_they_come_in() {
     request(&k, r#"{"instances": [{"a": 1}, {"b": "x", "c": 2}, {}]}"#, "(a b c): 1 _ _; _ 'x' 2; _ _ _");
     request(&k, r#"{"instances": [{"b": "x", "a": "y"}, {"a": "p", "b": "q"}]}"#, "(b a): 'x' 'y'; 'q' 'p'");
     request(&k, r#"{"instances": [{"a": 1}, null, {"a": 2}]}"#, "(a): 1; _; 2");
+    request(&k, r#"{"instances": [null, null, {"a": 2}]}"#, "(a): _; _; 2");
+    request(&k, r#"{"instances": [null, [1, 2]]}"#, "#2: _ _; 1 2");
+    request(&k, r#"{"instances": [null]}"#, "#1: _");
     request(&k, r#"{"instances": [{"a": 1}, [2]]}"#, "unsupported: row 1 mixes array rows and object rows");
 }
 
@@ -161,6 +171,7 @@ fn mlflow_reads_csv() {
     assert_eq!(csv("a,b\n1,2,3\n"), "malformed: a line of 3 cells under 2 fields");
     assert_eq!(csv("a,a\n1,2\n"), "malformed: field `a` stands in the header twice");
     assert_eq!(csv("a,b"), "(a b):");
+    assert_eq!(csv("a,b\n1\nx\n"), "(a b): 1 _; 'x' _");
 }
 
 #[test]
@@ -201,6 +212,41 @@ fn several_oip_tensors_are_named_columns() {
     }
     let body = r#"{"inputs": [{"name": "x", "shape": [1], "datatype": "BF16", "data": [1]}]}"#;
     request(&Protocol::OipV2, body, "unsupported: datatype `BF16` in JSON");
+}
+
+#[test]
+fn oip_tensors_that_fit_no_table_are_refused() {
+    let two = |name: &str, rows: usize| {
+        format!(
+            r#"{{"inputs": [{{"name": "a", "shape": [2], "datatype": "FP32", "data": [1, 2]}},
+                {{"name": "{name}", "shape": [{rows}], "datatype": "INT8", "data": [{}]}}]}}"#,
+            vec!["1"; rows].join(",")
+        )
+    };
+    let o = Protocol::OipV2;
+    request(&o, &two("b", 3), "unsupported: `b` has 3 rows where `a` has 2");
+    request(&o, &two("a", 2), "malformed: field `a` stands there twice");
+    request(&o, r#"{"inputs": []}"#, "#0:");
+    request(
+        &o,
+        r#"{"inputs": [{"shape": [1], "datatype": "FP32", "data": [1]}]}"#,
+        "malformed: a tensor has no `name`",
+    );
+    request(&o, r#"{"inputs": {}}"#, "malformed: expected an array at byte 11, found `{`");
+}
+
+#[test]
+fn oip_tensors_behind_the_json_are_unsupported() {
+    let json = r#"{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}}]}"#;
+    let read = |tail: &[u8]| {
+        let body = [json.as_bytes(), tail].concat();
+        let read = request_in(&mut Decoder::default(), &Protocol::OipV2, Body::json(&body));
+        read.unwrap_err().kind
+    };
+    assert_eq!(read(&1.5_f64.to_le_bytes()), DecodeErrorKind::Unsupported);
+    assert_eq!(read(&[0xff; 8]), DecodeErrorKind::Unsupported);
+    let reply = r#"{"outputs": [{"name": "y", "shape": [1], "datatype": "INT8", "parameters": {"binary_data_size": 1}}]}"#;
+    response(&Protocol::OipV2, reply, "unsupported: tensor `y` travels as binary data");
 }
 
 #[test]
@@ -297,6 +343,41 @@ fn a_field_that_is_only_called_scores_does_no_harm() {
     for scores in [r#""high""#, r#"{"auc": 0.9, "f1": [1, 2]}"#, "[[1], {\"a\": 1}]", "[1, 2, 3]"] {
         response(&json(), &format!(r#"{{"predictions": [7, 8], "scores": {scores}}}"#), "#1: 7; 8");
     }
+}
+
+#[test]
+fn the_better_name_gives_the_scores_whichever_comes_first() {
+    let (probabilities, scores) = (r#""probabilities": [[0.1, 0.9]]"#, r#""scores": [7]"#);
+    for both in [format!("{probabilities}, {scores}"), format!("{scores}, {probabilities}")] {
+        response(&json(), &format!(r#"{{"predictions": [1], {both}}}"#), "#1: 1 scores #2: 0.1 0.9");
+    }
+    let text = r#"{"predictions": [1], "probabilities": "high", "scores": [[0.2, 0.8]]}"#;
+    response(&json(), text, "#1: 1 scores #2: 0.2 0.8");
+    response(&json(), r#"{"scores": "high"}"#, "absent: `predictions` is not in the body");
+    response(
+        &Protocol::Mlflow,
+        r#"{"predictions": [{"scores\u00e9": 1, "probs": 2}]}"#,
+        "(scoresé): 1 scores #1: 2",
+    );
+}
+
+#[test]
+fn parts_of_a_reply_may_come_in_any_order() {
+    let parts = [
+        r#""predictions": ["a", "b"]"#,
+        r#""probabilities": [[0.1, 0.9], [0.6, 0.4]]"#,
+        r#""class_names": ["n", "y"]"#,
+        r#""model_name": "m""#,
+        r#""model_version": 3"#,
+    ];
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..40 {
+        let mut order = parts;
+        random.shuffle(&mut order);
+        let body = format!("{{{}}}", order.join(", "));
+        response(&Protocol::KserveV1, &body, "#1: 'a'; 'b' scores (n y): 0.1 0.9; 0.6 0.4 by m:3");
+    }
+    response(&Protocol::KserveV1, r#"{"predictions": [1], "predictions": [2, 3]}"#, "#1: 2; 3");
 }
 
 #[test]

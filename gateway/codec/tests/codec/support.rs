@@ -1,7 +1,5 @@
 //! Tables as text, so that an expectation fits a line.
 
-#![expect(dead_code, reason = "each test file uses its part")]
-
 use std::sync::Arc;
 
 use weir_codec::{Body, DecodeError, Decoder, classify};
@@ -9,7 +7,7 @@ use weir_exchange::{
     Cell, FieldPath, Fields, JsonPaths, ObservedRoute, Output, Protocol, Reply, RouteId, Table,
 };
 
-pub fn route(protocol: &Protocol, output: Output) -> ObservedRoute {
+pub(crate) fn route(protocol: &Protocol, output: Output) -> ObservedRoute {
     ObservedRoute {
         id: RouteId(0),
         name: Arc::from("test"),
@@ -27,7 +25,7 @@ pub fn route(protocol: &Protocol, output: Output) -> ObservedRoute {
 }
 
 /// `json` with other paths than the default.
-pub fn json_at(features: &str, predictions: &str, scores: Option<&str>) -> Protocol {
+pub(crate) fn json_at(features: &str, predictions: &str, scores: Option<&str>) -> Protocol {
     let path = |text| FieldPath::parse(text).unwrap();
     Protocol::Json(JsonPaths {
         features: path(features),
@@ -37,12 +35,12 @@ pub fn json_at(features: &str, predictions: &str, scores: Option<&str>) -> Proto
     })
 }
 
-pub fn json() -> Protocol {
+pub(crate) fn json() -> Protocol {
     Protocol::Json(JsonPaths::default())
 }
 
 /// A table as `#2: 1 2; 3 _` or `(a b): 1 'x'; _ 'y'`: width or names, then rows; `_` is missing.
-pub fn show(table: &Table) -> String {
+pub(crate) fn show(table: &Table) -> String {
     let cell = |row, column| match table.cell(row, column) {
         Cell::Missing => "_".to_owned(),
         Cell::Number(number) => number.to_string(),
@@ -62,7 +60,7 @@ pub fn show(table: &Table) -> String {
 }
 
 /// Outputs, scores if any, and the model if the body named it.
-pub fn show_reply(reply: &Reply) -> String {
+pub(crate) fn show_reply(reply: &Reply) -> String {
     let mut text = show(&reply.outputs);
     if reply.scores.width > 0 {
         text += &format!(" scores {}", show(&reply.scores));
@@ -73,13 +71,17 @@ pub fn show_reply(reply: &Reply) -> String {
     text
 }
 
-pub fn request_in(decoder: &mut Decoder, protocol: &Protocol, body: Body<'_>) -> Result<Table, DecodeError> {
+pub(crate) fn request_in(
+    decoder: &mut Decoder,
+    protocol: &Protocol,
+    body: Body<'_>,
+) -> Result<Table, DecodeError> {
     let mut table = Table::default();
     decoder.request(&route(protocol, Output::default()), "/", body, &mut table).map(|()| table)
 }
 
 /// A reply as it is decoded and classified without an earlier decision.
-pub fn response_in(
+pub(crate) fn response_in(
     decoder: &mut Decoder,
     protocol: &Protocol,
     output: Output,
@@ -92,12 +94,12 @@ pub fn response_in(
 }
 
 /// An error as `kind: message`.
-pub fn outcome(read: Result<String, DecodeError>) -> String {
+pub(crate) fn outcome(read: Result<String, DecodeError>) -> String {
     read.unwrap_or_else(|error| format!("{}: {error}", error.kind.as_str()))
 }
 
 /// A request of every protocol and shape, and a reply.
-pub fn samples() -> Vec<(Protocol, &'static str, &'static str)> {
+pub(crate) fn samples() -> Vec<(Protocol, &'static str, &'static str)> {
     vec![
         (
             Protocol::KserveV1,
