@@ -88,9 +88,13 @@ fn document<'a>(paths: &'a JsonPaths, reply: &'a Reply, labels: &ModelLabels<'a>
             parts.push((segments(path), Value::Label(label)));
         }
     }
-    let mut out = Writer::default();
+    let mut out = Writer::for_cells(cells(reply));
     nest(&mut out, &parts.iter().collect::<Vec<_>>(), 0);
     out.into_bytes()
+}
+
+fn cells(reply: &Reply) -> usize {
+    reply.outputs.numbers.len() + reply.scores.numbers.len()
 }
 
 fn segments(path: &FieldPath) -> Vec<&str> {
@@ -147,7 +151,7 @@ fn nest(out: &mut Writer, parts: &[&Part<'_>], depth: usize) {
 const LONGEST_LIST: usize = 1024;
 
 fn tensors(reply: &Reply, labels: &ModelLabels<'_>, request_id: Option<&str>) -> Vec<u8> {
-    let mut out = Writer::default();
+    let mut out = Writer::for_cells(cells(reply));
     out.raw("{\"model_name\":").text(labels.name);
     if !labels.version.is_empty() {
         out.raw(",\"model_version\":").text(labels.version);

@@ -9,6 +9,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// A writer with room for a reply's numbers.
+    pub(super) fn for_cells(cells: usize) -> Self {
+        /// A double and its comma.
+        const CELL: usize = 20;
+        /// Names of fields, model and classes.
+        const REST: usize = 256;
+        Self { out: Vec::with_capacity(REST + CELL * cells) }
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
     }

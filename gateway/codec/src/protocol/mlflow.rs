@@ -1,12 +1,10 @@
 //! MLflow's scoring server: `dataframe_split`, `dataframe_records`, `instances` or `inputs`.
 
-use std::sync::Arc;
-
 use weir_exchange::{Fields, Table};
 
 use crate::error::{Read, absent, malformed, unsupported};
 use crate::json::Reader;
-use crate::read::{Listing, Scratch, check_distinct, read_value};
+use crate::read::{Listing, NameList, Scratch, read_value};
 
 pub(crate) fn request(r: &mut Reader<'_>, scratch: &mut Scratch, into: &mut Table) -> Read<()> {
     let (mut found, mut language) = (false, false);
@@ -38,10 +36,7 @@ pub(crate) fn request(r: &mut Reader<'_>, scratch: &mut Scratch, into: &mut Tabl
 
 /// pandas' split orientation: names apart from the rows, in either order.
 fn split(r: &mut Reader<'_>, scratch: &mut Scratch, into: &mut Table) -> Read<()> {
-    let mut names = match std::mem::take(&mut into.fields) {
-        Fields::Named(names) => names,
-        Fields::Positional => Vec::new(),
-    };
+    let mut names = NameList::of(into, scratch.limits.columns);
     let (mut named, mut filled) = (false, false);
     let mut object = r.object()?;
     while let Some(key) = r.key(&mut object, &mut scratch.unescaped)? {
@@ -63,7 +58,7 @@ fn split(r: &mut Reader<'_>, scratch: &mut Scratch, into: &mut Table) -> Read<()
     if named { name(into, names) } else { Ok(()) }
 }
 
-fn name(table: &mut Table, names: Vec<Arc<str>>) -> Read<()> {
+fn name(table: &mut Table, names: NameList) -> Read<()> {
     if table.rows == 0 {
         table.width = names.len();
     }
@@ -71,13 +66,13 @@ fn name(table: &mut Table, names: Vec<Arc<str>>) -> Read<()> {
         let (width, names) = (table.width, names.len());
         return malformed(format_args!("rows of {width} fields under {names} `columns`"));
     }
-    table.fields = Fields::Named(names);
+    table.fields = Fields::Named(names.finish()?);
     Ok(())
 }
 
 /// Column labels: texts, or numbers as their text.
-fn column_names(r: &mut Reader<'_>, scratch: &mut Scratch, names: &mut Vec<Arc<str>>) -> Read<()> {
-    names.clear();
+fn column_names(r: &mut Reader<'_>, scratch: &mut Scratch, names: &mut NameList) -> Read<()> {
+    names.restart();
     let mut list = r.array()?;
     while r.element(&mut list)? {
         let label = match r.peek() {
@@ -85,7 +80,7 @@ fn column_names(r: &mut Reader<'_>, scratch: &mut Scratch, names: &mut Vec<Arc<s
             b'[' | b'{' => return unsupported(format_args!("a column label of several levels")),
             _ => r.word_text()?,
         };
-        names.push(scratch.cache.share(label));
+        names.push(label, &mut scratch.cache)?;
     }
-    check_distinct(names)
+    Ok(())
 }

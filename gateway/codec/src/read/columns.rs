@@ -8,7 +8,7 @@ use weir_exchange::{Fields, Table};
 use crate::error::{Read, too_large, unsupported};
 use crate::json::Reader;
 use crate::read::Scratch;
-use crate::read::names::check_distinct;
+use crate::read::names::NameList;
 use crate::read::rows::{Listing, push_index, read_value};
 
 /// A tensor whose cells lie row by row in the scratch's flat table.
@@ -117,10 +117,7 @@ fn append_columns(part: &Table, columns: Range<usize>, name: &str, scratch: &mut
 /// # Errors
 /// `unsupported` if the tensors have unequal numbers of rows: such a body is no table.
 pub(crate) fn join(tensors: &[Tensor], naming: Naming, scratch: &mut Scratch, table: &mut Table) -> Read<()> {
-    let mut names = match std::mem::take(&mut table.fields) {
-        Fields::Named(names) => names,
-        Fields::Positional => Vec::new(),
-    };
+    let names = NameList::of(table, scratch.limits.columns);
     table.clear();
     let Some(first) = tensors.first() else { return Ok(()) };
     if let Some(odd) = tensors.iter().find(|t| t.rows != first.rows) {
@@ -132,8 +129,7 @@ pub(crate) fn join(tensors: &[Tensor], naming: Naming, scratch: &mut Scratch, ta
         return too_large("columns", scratch.limits.columns);
     }
     if naming == Naming::Always || tensors.len() > 1 {
-        name_columns(tensors, scratch, &mut names)?;
-        table.fields = Fields::Named(names);
+        table.fields = Fields::Named(name_columns(tensors, scratch, names)?);
     }
     (table.rows, table.width) = (first.rows, width);
     if first.cells() == (0..scratch.flat.numbers.len()) {
@@ -147,21 +143,20 @@ pub(crate) fn join(tensors: &[Tensor], naming: Naming, scratch: &mut Scratch, ta
 }
 
 /// A tensor of width 1 gives its name to its column; a wider one `name_0`, `name_1`, ...
-fn name_columns(tensors: &[Tensor], scratch: &mut Scratch, names: &mut Vec<Arc<str>>) -> Read<()> {
-    names.clear();
+fn name_columns(tensors: &[Tensor], scratch: &mut Scratch, mut names: NameList) -> Read<Vec<Arc<str>>> {
     for tensor in tensors {
         if tensor.width == 1 {
-            names.push(Arc::clone(&tensor.name));
+            names.push(&tensor.name, &mut scratch.cache)?;
             continue;
         }
         for column in 0..tensor.width {
             scratch.path.clear();
             scratch.path.push_str(&tensor.name);
             push_index(&mut scratch.path, column);
-            names.push(scratch.cache.share(&scratch.path));
+            names.push(&scratch.path, &mut scratch.cache)?;
         }
     }
-    check_distinct(names)
+    names.finish()
 }
 
 fn interleave(tensors: &[Tensor], flat: &Table, table: &mut Table) {

@@ -11,7 +11,7 @@ use crate::error::{DecodeLimits, Read};
 use crate::json::Reader;
 
 pub(crate) use columns::{Naming, Tensor, join};
-pub(crate) use names::{NameCache, check_distinct};
+pub(crate) use names::{NameCache, NameList};
 pub(crate) use rows::{Listing, leaves, read_value};
 pub(crate) use sheet::{RowKind, Sheet};
 

@@ -38,12 +38,59 @@ fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Refuses names of which two are equal: their values could not be told apart.
-pub(crate) fn check_distinct(names: &[Arc<str>]) -> Read<()> {
-    let mut seen = HashSet::with_capacity(names.len());
-    match names.iter().find(|name| !seen.insert(&***name)) {
-        Some(twice) => malformed(format_args!("field `{twice}` stands there twice")),
-        None => Ok(()),
+/// A list of names being read over that of the body before, which is mostly the same.
+pub(crate) struct NameList {
+    names: Vec<Arc<str>>,
+    at: usize,
+    changed: bool,
+    limit: usize,
+}
+
+impl NameList {
+    /// Takes the previous names, which are distinct, out of a table.
+    pub(crate) fn of(table: &mut Table, limit: usize) -> Self {
+        Self { names: take_names(table), at: 0, changed: false, limit }
+    }
+
+    /// Names so far.
+    pub(crate) fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Appends a name.
+    pub(crate) fn push(&mut self, name: &str, cache: &mut NameCache) -> Read<()> {
+        if self.at == self.limit {
+            return too_large("columns", self.limit);
+        }
+        if self.names.get(self.at).is_none_or(|known| **known != *name) {
+            self.names.truncate(self.at);
+            self.names.push(cache.share(name));
+            self.changed = true;
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Starts anew.
+    pub(crate) fn restart(&mut self) {
+        self.at = 0;
+    }
+
+    /// The names, unless two are equal: their values could not be told apart.
+    pub(crate) fn finish(mut self) -> Read<Vec<Arc<str>>> {
+        self.names.truncate(self.at);
+        let mut seen = HashSet::with_capacity(if self.changed { self.at } else { 0 });
+        match self.names.iter().find(|name| self.changed && !seen.insert(&***name)) {
+            Some(twice) => malformed(format_args!("field `{twice}` stands there twice")),
+            None => Ok(self.names),
+        }
+    }
+}
+
+fn take_names(table: &mut Table) -> Vec<Arc<str>> {
+    match std::mem::take(&mut table.fields) {
+        Fields::Named(names) => names,
+        Fields::Positional => Vec::new(),
     }
 }
 
@@ -69,11 +116,7 @@ impl Names {
 
     /// Takes the previous names out of a table.
     pub(crate) fn of(table: &mut Table, limit: usize) -> Self {
-        let names = match std::mem::take(&mut table.fields) {
-            Fields::Named(names) => names,
-            Fields::Positional => Vec::new(),
-        };
-        Self { names, known: 0, next: 0, index: HashMap::new(), limit }
+        Self { names: take_names(table), known: 0, next: 0, index: HashMap::new(), limit }
     }
 
     /// Expects the first field again.

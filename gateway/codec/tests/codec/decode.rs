@@ -510,6 +510,25 @@ fn a_reused_table_keeps_nothing_of_the_body_before() {
 }
 
 #[test]
+fn named_columns_over_those_of_the_body_before_are_read_afresh() {
+    let (mut decoder, mut table) = (Decoder::default(), Table::default());
+    let route = route(&Protocol::Mlflow, Output::default());
+    for (columns, expect) in [
+        (r#"["a", "b"]"#, "(a b): 1 2"),
+        (r#"["a", "b"]"#, "(a b): 1 2"),
+        (r#"["b", "a"]"#, "(b a): 1 2"),
+        (r#"["b", "b"]"#, "malformed: field `b` stands there twice"),
+        (r#"["c", 3]"#, "(c 3): 1 2"),
+        (r#"["c"], "columns": ["c", "d"]"#, "(c d): 1 2"),
+        (r#"["c"]"#, "malformed: rows of 2 fields under 1 `columns`"),
+    ] {
+        let body = format!(r#"{{"dataframe_split": {{"columns": {columns}, "data": [[1, 2]]}}}}"#);
+        let read = decoder.request(&route, "/", Body::json(body.as_bytes()), &mut table);
+        assert_eq!(outcome(read.map(|()| show(&table))), expect, "{columns}");
+    }
+}
+
+#[test]
 fn names_are_shared_from_body_to_body() {
     let mut decoder = Decoder::default();
     let body = Body::json(br#"{"instances": [{"tenure": 1}]}"#);

@@ -265,6 +265,9 @@ fn what_costs_too_much_is_refused() {
     };
     check(&Protocol::OipV2, &tensor("[101]", &format!("[{}]", list("1", 101))), cells);
     check(&Protocol::OipV2, &tensor("[1, 11]", &format!("[{}]", list("1", 11))), columns);
+    let names = list("\"n\"", 11);
+    let split = format!("{{\"dataframe_split\": {{\"columns\": [{names}], \"data\": []}}}}");
+    check(&Protocol::Mlflow, &split, columns);
     // Nothing was sent, but somebody would count to it.
     let rows = "too_large: more than 100 rows";
     check(&Protocol::OipV2, &tensor("[4611686018427387904, 0]", "[]"), rows);
