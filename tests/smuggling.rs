@@ -181,7 +181,7 @@ fn chunks_are_passed_on_as_chunks_without_their_extensions() {
 #[test]
 fn chunks_with_a_broken_size_or_end_are_a_400_and_never_a_whole_request() {
     let between = Between::new();
-    for body in [
+    let broken = [
         "fffffffffffffffff\r\nx\r\n0\r\n\r\n",
         "10000000000000005\r\nhello\r\n0\r\n\r\n",
         "-5\r\nhello\r\n0\r\n\r\n",
@@ -192,9 +192,12 @@ fn chunks_with_a_broken_size_or_end_are_a_400_and_never_a_whole_request() {
         "5\nhello\n0\n\n",
         "5;a\nb\r\nhello\r\n0\r\n\r\n",
         "5\r\nhello\r0\r\n\r\n",
-    ] {
+    ];
+    for body in broken {
         between.refuses(&post("Transfer-Encoding: chunked\r\n", body));
     }
+    let whose = [("route", "all"), ("error_type", "bad_request")];
+    between.gateway.await_metric("api_errors_total", &whose, broken.len() as f64);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Bodies that stream through while a copy of their head is kept.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -66,6 +67,10 @@ impl Body for RequestBody {
                 return Poll::Ready(None);
             }
             Some(Ok(frame)) => frame,
+            Some(Err(error)) if is_misframed(&error) => {
+                let why = "the request body is not framed as its head says (send whole chunks)".into();
+                return self.fail(Refusal::BadRequest(why), "the client's body is misframed");
+            }
             Some(Err(_)) => return self.fail(Refusal::ClientGone, "the client broke off its body"),
         };
         if let Some(data) = frame.data_ref() {
@@ -87,6 +92,12 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Whether what came was wrong, rather than missing: hyper says so by the kind of the error below its own.
+fn is_misframed(error: &hyper::Error) -> bool {
+    let below = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    below.is_some_and(|e| matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 /// What the client gets.

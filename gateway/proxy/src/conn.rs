@@ -131,7 +131,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 }
 
 async fn speak(conn: &Rc<Conn>, mut stream: TcpStream) {
-    let Some((ahead, length)) = read_ahead(conn, &mut stream).await else { return };
+    let finish = poll_fn(|cx| match conn.wished(cx) {
+        Wish::Serve => Poll::Pending,
+        Wish::Finish | Wish::Close => Poll::Ready(()),
+    });
+    let ahead = tokio::select! {
+        biased;
+        ahead = read_ahead(conn, &mut stream) => ahead,
+        // Nothing is under way on a connection whose first bytes never came.
+        () = finish => None,
+    };
+    let Some((ahead, length)) = ahead else { return };
     let io = Io::client(stream, &ahead[..length], conn.activity.clone());
     if ahead[..length] == *b"PRI" { http2(conn, io).await } else { http1(conn, io).await }
 }

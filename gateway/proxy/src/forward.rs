@@ -85,7 +85,8 @@ fn outgoing(live: &Rc<Live>, mut request: Request<Incoming>) -> Result<Outgoing,
     let (mut parts, body) = request.into_parts();
     let hop = end_hop(&mut parts.headers);
     let named = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
-    let host = parts.headers.remove(HOST).or(named);
+    let sent = parts.headers.remove(HOST);
+    let host = named.or(sent);
     // hyper answers 100 itself as soon as the body is asked for.
     parts.headers.remove(EXPECT);
     live.conn.forwarding.write(&mut parts.headers, host.as_ref(), parts.version == Version::HTTP_2);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use weir_exchange::End;
@@ -69,6 +69,14 @@ fn admit(conn: &Conn, view: &View, request: &Request<Incoming>) -> Result<(), Re
             "method `CONNECT` is for forward proxies (this is a gateway)".into(),
         ));
     }
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunked || codings.next().is_some() {
+        // Another coding would end here with its header, and the model server would get the coded bytes as plain ones.
+        return Err(Refusal::BadRequest(
+            "`Transfer-Encoding` is more than `chunked` (send just that)".into(),
+        ));
+    }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (request.version(), hosts.next(), hosts.next()) {
         (_, _, Some(_)) => Err(Refusal::BadRequest("several `Host` headers were sent (send one)".into())),
@@ -87,11 +95,12 @@ fn route(view: &View, request: &Request<Incoming>) -> Result<Rc<RouteView>, Refu
     found.map(|index| view.routes[index].clone()).ok_or_else(|| Refusal::NoRoute { path: path.to_owned() })
 }
 
-/// The host asked for, without its port; empty if none was sent.
+/// The host asked for, without its port; empty if none was sent. A whole URI has the last word over `Host`
+/// (RFC 9112, 3.2.2).
 fn host_of(request: &Request<Incoming>) -> &str {
-    let named = request.headers().get(HOST).and_then(|h| h.to_str().ok());
+    let named = request.uri().authority().map(http::uri::Authority::as_str);
     let host =
-        named.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        named.or_else(|| request.headers().get(HOST).and_then(|h| h.to_str().ok())).unwrap_or_default();
     match host.rfind(':') {
         // Not the colons of a bare IPv6 address.
         Some(colon) if !host[colon..].contains(']') => &host[..colon],

@@ -1,7 +1,7 @@
 //! Every answer Weir gives itself, in one place: what went wrong, whose fault it was, and what to do.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use weir_exchange::{End, ErrorType};
 
@@ -176,6 +176,10 @@ impl Refusal {
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = self.status();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(self, Self::BadRequest(_)) {
+            // Where a request is in doubt, so is where the next one begins.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
