@@ -29,11 +29,11 @@ impl Answerer {
         Self { model, info }
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
+    pub(super) fn name(&self) -> &str {
         &self.info.name
     }
 
-    pub(super) fn version(&self) -> &Arc<str> {
+    pub(super) fn version(&self) -> &str {
         &self.info.version
     }
 

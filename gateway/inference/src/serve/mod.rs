@@ -101,12 +101,12 @@ impl Served {
     }
 
     /// The model's name, as replies give it.
-    pub fn name(&self) -> &Arc<str> {
+    pub fn name(&self) -> &str {
         self.answerer.name()
     }
 
     /// The model's version; may be empty.
-    pub fn version(&self) -> &Arc<str> {
+    pub fn version(&self) -> &str {
         self.answerer.version()
     }
 

@@ -39,11 +39,18 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
-    /// The usual choices: 100 trees, seed 0, three tenths held out.
+    /// The usual choices for this target.
     pub fn new(target: &str, algorithm: Algorithm) -> Self {
+        Self { target: target.to_owned(), algorithm, ..Self::default() }
+    }
+}
+
+impl Default for TrainOptions {
+    /// A forest of 100 trees, seed 0, three tenths held out; the target is for the caller to name.
+    fn default() -> Self {
         Self {
-            target: target.to_owned(),
-            algorithm,
+            target: String::new(),
+            algorithm: Algorithm::RandomForest,
             ignore: Vec::new(),
             trees: 100,
             seed: 0,

@@ -127,7 +127,7 @@ fn other_protocols_are_served_alike() {
 fn metadata_and_readiness_are_answered_under_the_served_name() {
     let options = ServeOptions { name: Some("ChurnPredictor".into()), threads: 1, queue: 1 };
     let served = Served::start(Arc::clone(&REGRESSION), options).unwrap();
-    assert_eq!((&**served.name(), &**served.version()), ("ChurnPredictor", "7"));
+    assert_eq!((served.name(), served.version()), ("ChurnPredictor", "7"));
     let (reply, in_place) = answer(&served, get(Protocol::OipV2, "/v2/models/ChurnPredictor"));
     let body = parsed(&reply);
     assert_eq!((reply.status, in_place), (200, true));
