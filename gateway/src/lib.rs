@@ -1,1 +1,15 @@
+//! The wiring of Weir: the command line, and one place where the rooms are joined. No logic about requests lives here.
 
+mod app;
+mod artifacts;
+pub mod cli;
+mod commands;
+mod demo;
+mod generation;
+mod house;
+mod reload;
+mod running;
+mod runtime;
+mod seams;
+mod status;
+mod watch;

@@ -167,7 +167,7 @@ impl Line {
     /// Takes, closes and judges what there is, and ends every thread. False if that took longer than `patience`: a judge
     /// hangs, and its thread is left to the end of the process.
     #[must_use]
-    pub fn shut_down(self, patience: Duration) -> bool {
+    pub fn shut_down(&self, patience: Duration) -> bool {
         let start = Instant::now();
         let left = || patience.saturating_sub(start.elapsed());
         self.end_threads();

@@ -1,11 +1,16 @@
 //! What the request path asks of others. The wiring fills these in; this room knows no ML runtime.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_exchange::{LocalReply, LocalRequest};
 
 /// A model that Weir runs itself.
 pub trait LocalModel: Send + Sync {
+    /// Its name and version: the labels of a route until a reply named others.
+    fn labels(&self) -> [Arc<str>; 2];
+
     /// Answers at once, later, or not at all because its queue is full.
     fn predict(&self, request: LocalRequest) -> Predicted;
 }

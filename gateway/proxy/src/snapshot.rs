@@ -159,6 +159,10 @@ impl Target {
 
 impl RouteRule {
     fn new(config: Route, target: Arc<Target>, parts: &SnapshotParts<'_>) -> Self {
+        let [model, model_version] = match &target.kind {
+            TargetKind::Local(model) => model.labels(),
+            TargetKind::Forward { .. } => [target.name.clone(), Arc::default()],
+        };
         let observed = ObservedRoute {
             id: parts.ids.id(&config.name),
             name: config.name.clone(),
@@ -166,8 +170,8 @@ impl RouteRule {
             observe: config.observe,
             protocol: config.protocol.clone(),
             output: config.output.clone(),
-            model: config.model.clone().unwrap_or_else(|| target.name.clone()),
-            model_version: config.model_version.clone().unwrap_or_default(),
+            model: config.model.clone().unwrap_or(model),
+            model_version: config.model_version.clone().unwrap_or(model_version),
             model_header: config.model_header.as_deref().map(lower),
             model_version_header: config.model_version_header.as_deref().map(lower),
             model_from_request: config.model_from_request,

@@ -1,0 +1,246 @@
+//! Models and plugins: read from files or from the binary itself, checked, and made ready.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+use weir_config::{Artifact, Backend, BackendKind, Config, Local, Plugin};
+use weir_inference::{Algorithm, Model, ServeOptions, Served, TrainOptions};
+use weir_plugin::{Host, HostOptions, Limits, PluginSpec, Set};
+use weir_proxy::LocalModel;
+use weir_telemetry::Registry;
+use weir_telemetry::log::{Field, Logger};
+
+use crate::cli::CliError;
+use crate::generation::{Refused, What};
+use crate::seams::InProcess;
+
+/// SHA-256 of a file, or of what is compiled in.
+pub(crate) type Sha = [u8; 32];
+
+/// The churn data the binary carries: what `builtin:churn` and the demo learn from.
+pub(crate) const CHURN: &[u8] = include_bytes!("../../examples/churn/churn.csv");
+/// The column of [`CHURN`] that is predicted.
+pub(crate) const CHURN_TARGET: &str = "churn";
+
+/// Plugins that were built before this binary: name and component.
+const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin_plugins.rs"));
+
+/// No model and no plugin is larger: what is longer is another file.
+const LONGEST: u64 = 1 << 30;
+
+/// Makes models and plugins ready, and keeps those in force.
+pub(crate) struct Workshop {
+    plugins: Host,
+    logger: Logger,
+    models: Mutex<Models>,
+    churn: OnceLock<Arc<Model>>,
+}
+
+/// The local models of a generation, by backend.
+#[derive(Clone, Default)]
+pub(crate) struct Models(BTreeMap<Arc<str>, Loaded>);
+
+#[derive(Clone)]
+struct Loaded {
+    digest: Sha,
+    config: Local,
+    served: Arc<Served>,
+}
+
+/// The plugins of a generation, and what they were made from.
+pub(crate) struct Plugins {
+    pub(crate) set: Set,
+    pub(crate) digests: BTreeMap<Arc<str>, Sha>,
+}
+
+impl Workshop {
+    pub(crate) fn new(config: &Config, registry: &Registry, logger: &Logger) -> Result<Self, CliError> {
+        let cache = config.gateway.state_dir.as_ref().map(|folder| folder.join("plugins"));
+        let plugins = Host::new(HostOptions { cache }, registry, &logger.source("plugins"))?;
+        Ok(Self {
+            plugins,
+            logger: logger.source("models"),
+            models: Mutex::default(),
+            churn: OnceLock::new(),
+        })
+    }
+
+    /// Where plugins run.
+    pub(crate) fn host(&self) -> Host {
+        self.plugins.clone()
+    }
+
+    /// Loads the local models of a configuration; those that have not changed are taken over as they run.
+    pub(crate) fn models(&self, config: &Config) -> Result<Models, Refused> {
+        let mut models = Models::default();
+        for Backend { name, kind } in &config.backends {
+            let BackendKind::Local(local) = kind else { continue };
+            let refuse = |why: &dyn std::fmt::Display| {
+                let model = shown(&local.model);
+                Refused::new(What::Model, format!("load the model `{model}` of [backend.{name}]: {why}"))
+            };
+            let (digest, bytes) = model_bytes(&local.model).map_err(|why| refuse(&why))?;
+            let running =
+                self.kept().0.get(name).filter(|l| l.digest == digest && l.config == *local).cloned();
+            let loaded = match running {
+                Some(loaded) => loaded,
+                None => self.load(digest, bytes.as_deref(), local).map_err(|why| refuse(&why))?,
+            };
+            models.0.insert(name.clone(), loaded);
+        }
+        Ok(models)
+    }
+
+    /// These models are in force: they are taken over by the next generation if it has them too.
+    pub(crate) fn keep(&self, models: Models) {
+        *self.kept() = models;
+    }
+
+    fn load(&self, digest: Sha, bytes: Option<&[u8]>, local: &Local) -> Result<Loaded, CliError> {
+        let model = match bytes {
+            Some(bytes) => Arc::new(Model::from_bytes(bytes)?),
+            None => self.churn()?,
+        };
+        let options =
+            ServeOptions { name: local.model_name.clone(), threads: local.threads, queue: local.queue };
+        let served = Arc::new(Served::start(model, options)?);
+        let (name, version) = (served.name(), served.version());
+        let fields = [("model", Field::from(name)), ("model_version", Field::from(version))];
+        self.logger.info("model loaded", &fields);
+        Ok(Loaded { digest, config: local.clone(), served })
+    }
+
+    /// `builtin:churn`, trained when first asked for: well under a second, and no binary blob in the sources.
+    fn churn(&self) -> Result<Arc<Model>, CliError> {
+        if let Some(model) = self.churn.get() {
+            return Ok(model.clone());
+        }
+        let options = TrainOptions {
+            target: CHURN_TARGET.into(),
+            algorithm: Algorithm::LogisticRegression,
+            name: CHURN_TARGET.into(),
+            ..TrainOptions::default()
+        };
+        let model = Arc::new(weir_inference::train(CHURN, &options)?);
+        Ok(self.churn.get_or_init(|| model).clone())
+    }
+
+    /// Compiles and checks the plugins of a configuration; every fault at once.
+    pub(crate) fn plugins(&self, config: &Config) -> Result<Plugins, Refused> {
+        let (mut specs, mut digests, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for plugin in &config.plugins {
+            match component(&plugin.path) {
+                Ok(bytes) => {
+                    digests.insert(plugin.key.clone(), Sha256::digest(&bytes).into());
+                    specs.push(spec(plugin, bytes));
+                }
+                Err(why) => {
+                    let path = shown(&plugin.path);
+                    faults.push(format!("load the component `{path}` of [plugin.{}]: {why}", plugin.key));
+                }
+            }
+        }
+        let set = match self.plugins.prepare(specs) {
+            Ok(set) if faults.is_empty() => return Ok(Plugins { set, digests }),
+            Ok(_) => Vec::new(),
+            Err(refused) => refused,
+        };
+        faults.extend(set.iter().map(ToString::to_string));
+        Err(Refused::new(What::Plugin, faults.join("\n")))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Models> {
+        // Nothing under this lock can panic half way.
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Models {
+    /// As the request path asks them.
+    pub(crate) fn seams(&self) -> HashMap<Arc<str>, Arc<dyn LocalModel>> {
+        let seam = |loaded: &Loaded| Arc::new(InProcess(loaded.served.clone())) as Arc<dyn LocalModel>;
+        self.0.iter().map(|(name, loaded)| (name.clone(), seam(loaded))).collect()
+    }
+
+    /// What they were made from.
+    pub(crate) fn digests(&self) -> BTreeMap<Arc<str>, Sha> {
+        self.0.iter().map(|(name, loaded)| (name.clone(), loaded.digest)).collect()
+    }
+}
+
+/// Limits as the plugin host takes them.
+pub(crate) fn limits(from: &weir_config::PluginLimits) -> Limits {
+    Limits {
+        memory: from.memory,
+        cpu: from.cpu,
+        fuel_per_row: from.fuel_per_row,
+        fuel_per_batch: from.fuel_per_batch,
+        result_bytes: from.result_bytes,
+        series: from.series,
+        log_lines: from.log_lines,
+    }
+}
+
+/// The component of a plugin that is compiled in.
+pub(crate) fn builtin(name: &str) -> Option<&'static [u8]> {
+    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
+}
+
+fn spec(plugin: &Plugin, component: Vec<u8>) -> PluginSpec {
+    PluginSpec {
+        key: plugin.key.clone(),
+        path: shown(&plugin.path),
+        component: component.into(),
+        settings: plugin.config_json.clone(),
+        routes: (!plugin.routes.is_empty()).then(|| plugin.routes.clone()),
+        limits: limits(&plugin.limits),
+    }
+}
+
+fn component(path: &Artifact) -> Result<Vec<u8>, String> {
+    match path {
+        Artifact::File(path) => read(path),
+        Artifact::Builtin(name) => builtin(name).map(<[u8]>::to_vec).ok_or_else(|| missing(name)),
+    }
+}
+
+fn missing(name: &str) -> String {
+    let known: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
+    if known.is_empty() {
+        return "this binary was built without plugins (build with `make build`)".into();
+    }
+    format!("no plugin `{name}` is compiled in (there are: {})", known.join(", "))
+}
+
+/// Digest and bytes of a model; no bytes for one that is trained from data that is compiled in.
+fn model_bytes(path: &Artifact) -> Result<(Sha, Option<Vec<u8>>), String> {
+    match path {
+        Artifact::File(path) => read(path).map(|bytes| (Sha256::digest(&bytes).into(), Some(bytes))),
+        Artifact::Builtin(name) if name == CHURN_TARGET => Ok((Sha256::digest(CHURN).into(), None)),
+        Artifact::Builtin(name) => {
+            Err(format!("no model `{name}` is compiled in (there is: {CHURN_TARGET})"))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let meta = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !meta.is_file() {
+        return Err("it is not a file".into());
+    }
+    if meta.len() > LONGEST {
+        return Err(format!("it has {} bytes, more than {LONGEST}", meta.len()));
+    }
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+fn shown(artifact: &Artifact) -> String {
+    match artifact {
+        Artifact::File(path) => path.display().to_string(),
+        Artifact::Builtin(name) => format!("builtin:{name}"),
+    }
+}
