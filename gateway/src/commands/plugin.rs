@@ -15,6 +15,7 @@ use weir_telemetry::log::Logger;
 
 use crate::artifacts;
 use crate::cli::{CliError, PluginCommand};
+use crate::commands::say;
 
 /// Decides on the toolchain; the same that builds the plugins which come with Weir.
 const BUILD_SCRIPT: &str = include_str!("../../../plugins/build.sh");
@@ -41,13 +42,13 @@ pub(crate) fn run(command: PluginCommand) -> Result<ExitCode, CliError> {
         PluginCommand::Inspect { file, settings, json } => {
             let report = inspect(&host()?, &spec(&file, settings)?)?;
             let text = json.then(|| serde_json::to_string_pretty(&report)).transpose()?;
-            println!("{}", text.unwrap_or_else(|| report.to_string()));
+            say(text.unwrap_or_else(|| report.to_string()));
             Ok(ExitCode::SUCCESS)
         }
         PluginCommand::Bench { file, settings, json } => {
             let report = bench(&host()?, &spec(&file, settings)?, &BenchOptions::default())?;
             let text = json.then(|| serde_json::to_string_pretty(&report)).transpose()?;
-            println!("{}", text.unwrap_or_else(|| report.to_string()));
+            say(text.unwrap_or_else(|| report.to_string()));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -66,8 +67,8 @@ fn new(folder: &Path, sdk: Option<&Path>) -> Result<ExitCode, CliError> {
         let path = folder.join(file);
         fs::write(&path, fill(text, &name, &sdk)).map_err(|error| failed("write", &path, error))?;
     }
-    println!("made the plugin {name} in {}", folder.display());
-    println!("next: edit src/lib.rs there, then `weir plugin test` and `weir plugin build`");
+    say(format_args!("made the plugin {name} in {}", folder.display()));
+    say(format_args!("next: edit src/lib.rs there, then `weir plugin test` and `weir plugin build`"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,12 +132,12 @@ fn build(folder: &Path, out: Option<&Path>) -> Result<ExitCode, CliError> {
         Ok(_) => {}
         // Its defaults may be no settings that it takes; what it takes is for the configuration to say.
         Err(LoadError { fault: LoadFault::Settings { pointer, message }, .. }) => {
-            println!("note: it takes no empty settings: `{pointer}`: {message}");
+            say(format_args!("note: it takes no empty settings: `{pointer}`: {message}"));
         }
         Err(error) => return Err(error.into()),
     }
     write(&file, &component)?;
-    println!("built {0} ({size} KiB)\n\n[plugin.{name}]\npath = \"{0}\"", file.display());
+    say(format_args!("built {0} ({size} KiB)\n\n[plugin.{name}]\npath = \"{0}\"", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -259,9 +260,12 @@ mod tests {
         assert_eq!(source(".gitignore"), TEMPLATE[3].1);
 
         let tutorial = source("README.md");
-        let code: Vec<&str> =
-            tutorial.split("```rust\n").skip(1).filter_map(|it| it.split("```").next()).collect();
-        assert_eq!(code.concat(), source("src/lib.rs"));
+        let block = |language: &str| {
+            let (_, after) = tutorial.split_once(&format!("```{language}\n")).unwrap();
+            after.split_once("```").unwrap().0
+        };
+        assert_eq!(block("rust"), source("src/lib.rs"));
+        assert_eq!(block("toml"), source("weir.toml"));
     }
 
     #[test]
