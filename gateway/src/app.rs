@@ -12,6 +12,7 @@ use std::time::Duration;
 use weir_telemetry::log::{Field, Logger};
 
 use crate::cli::CliError;
+use crate::commands::say;
 use crate::generation::{Source, files};
 use crate::house::{Bound, House, logger};
 use crate::running::Running;
@@ -33,7 +34,7 @@ pub(crate) fn check(config: Option<PathBuf>) -> Result<ExitCode, CliError> {
     loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     let house = House::build(&loaded.config, Logger::discard())?;
     let prepared = house.prepare(loaded, 1)?;
-    println!("{source}: {}", prepared.summary());
+    say(format_args!("{source}: {}", prepared.summary()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,8 @@
 pub(crate) mod model;
 pub(crate) mod plugin;
 
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::cli::{CliError, GenerateCommand};
@@ -11,8 +13,17 @@ use crate::cli::{CliError, GenerateCommand};
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every command")]
 pub(crate) fn generate(command: &GenerateCommand) -> Result<ExitCode, CliError> {
     match command {
-        GenerateCommand::Schema => println!("{}", weir_config::schema()),
-        GenerateCommand::Config => print!("{}", weir_config::DEFAULT),
+        GenerateCommand::Schema => say(weir_config::schema()),
+        GenerateCommand::Config => say(weir_config::DEFAULT.trim_end()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line. That nobody reads on, as `| head` does, is no error.
+pub(crate) fn say(line: impl fmt::Display) {
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("weir: failed to write to standard output: {error}");
+    }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use weir_inference::{Model, TrainOptions, train};
 
 use crate::cli::{Algorithm, CliError, ModelCommand, TrainArgs};
+use crate::commands::say;
 
 pub(crate) fn run(command: ModelCommand) -> Result<ExitCode, CliError> {
     match command {
@@ -37,8 +38,8 @@ fn train_and_write(args: TrainArgs) -> Result<(), CliError> {
     let took = begin.elapsed().as_secs_f64();
     let bytes = model.to_bytes();
     write_whole(&args.out, &bytes).map_err(|error| format!("failed to write `{out}`: {error}"))?;
-    println!("{}", model.about());
-    println!("\ntrained in {took:.1} s and written to {out}, {}", size_and_digest(&bytes));
+    say(model.about());
+    say(format_args!("\ntrained in {took:.1} s and written to {out}, {}", size_and_digest(&bytes)));
     Ok(())
 }
 
@@ -47,10 +48,10 @@ fn inspect(file: &Path, json: bool) -> Result<(), CliError> {
     let bytes = fs::read(file).map_err(|error| format!("failed to read `{shown}`: {error}"))?;
     let model = Model::from_bytes(&bytes).map_err(|error| format!("failed to load `{shown}`: {error}"))?;
     if json {
-        println!("{}", serde_json::to_string_pretty(model.about())?);
+        say(serde_json::to_string_pretty(model.about())?);
     } else {
-        println!("{}", model.about());
-        println!("\n{shown}: {}; it passed its self-test", size_and_digest(&bytes));
+        say(model.about());
+        say(format_args!("\n{shown}: {}; it passed its self-test", size_and_digest(&bytes)));
     }
     Ok(())
 }
