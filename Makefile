@@ -6,8 +6,9 @@ BIN := target/release/weir
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
-build: $(BIN) plugins ## gateway and plugins, release
-$(BIN): FORCE
+build: $(BIN) ## plugins and gateway, release
+# Plugins first: the gateway carries them as `builtin:NAME`.
+$(BIN): plugins FORCE
 	cargo build --release --locked
 
 plugins: FORCE ## the WebAssembly plugins, into plugins/dist

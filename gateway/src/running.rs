@@ -42,6 +42,9 @@ pub(crate) struct Running {
     in_force: InForce,
 }
 
+/// The generation to come, and what differs in it.
+type Next = (Box<Prepared>, Vec<What>);
+
 /// The generation that answers now.
 struct InForce {
     number: u64,
@@ -122,7 +125,7 @@ impl Running {
     }
 
     /// The next generation and what differs in it; nothing if nothing differs.
-    fn prepare(&mut self) -> Result<Option<(Box<Prepared>, Vec<What>)>, Refused> {
+    fn prepare(&mut self) -> Result<Option<Next>, Refused> {
         let loaded = self.parts.source.load().map_err(|faults| Refused::new(What::Config, faults))?;
         refuse_fixed(&self.in_force.loaded.config, &loaded.config)?;
         // Watched before they are read: what changes from here on is noticed. A refused generation's files stay

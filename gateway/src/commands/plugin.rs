@@ -190,7 +190,7 @@ fn write(file: &Path, component: &[u8]) -> Result<(), CliError> {
         let mut part = tempfile::NamedTempFile::new_in(folder)?;
         part.write_all(component)?;
         // Others may read what was built; a temporary file is its owner's alone.
-        let readable = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let readable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
         part.as_file().set_permissions(readable)?;
         part.persist(file).map_err(|error| error.error).map(drop)
     };

@@ -49,7 +49,7 @@ impl Look {
         match name {
             "predictions_total" if label("outcome") == "ok" => self.rows += value,
             "predictions_by_class_total" => {
-                *self.classes.entry(label("class").to_owned()).or_default() += value
+                *self.classes.entry(label("class").to_owned()).or_default() += value;
             }
             "prediction_confidence_bucket" if label("le") == "0.6" => self.unsure += value,
             "prediction_confidence_count" => self.scored += value,
@@ -61,7 +61,7 @@ impl Look {
             "feature_stats_out_of_range_total" => self.out_of_range += value,
             "confidence_low_confidence" => self.low_confidence |= value > 0.0,
             "weir_plugin_state" if value > 0.0 => {
-                label("state").clone_into(&mut self.plugin(label("plugin")).state)
+                label("state").clone_into(&mut self.plugin(label("plugin")).state);
             }
             "weir_plugin_rows_total" => self.plugin(label("plugin")).rows = value,
             "weir_plugin_cpu_seconds_total" => self.plugin(label("plugin")).cpu = value,

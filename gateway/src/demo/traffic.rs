@@ -138,7 +138,7 @@ fn shift(row: &mut Row, dice: &mut Dice) {
         match (&**name, &mut *value) {
             ("tenure", Value::Number(months)) => *months = (*months * 0.2).round(),
             ("monthly_charges", Value::Number(charges)) => {
-                *charges = (*charges * 1.6 * 100.0).round() / 100.0
+                *charges = (*charges * 1.6 * 100.0).round() / 100.0;
             }
             ("contract", _) => *value = Value::Text("Month-to-month".into()),
             ("payment_method", _) if dice.in_percent(10) => *value = Value::Text("Mobile wallet".into()),
