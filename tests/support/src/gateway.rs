@@ -13,6 +13,9 @@ use crate::scrape::Scrape;
 use crate::wire::{Message, Wire};
 use crate::{PATIENCE, eventually};
 
+/// The admin token of every gateway under test.
+const TOKEN: &str = "s3cret-token-of-a-test";
+
 /// A running `weir run`. Killed when dropped.
 #[derive(Debug)]
 pub struct Gateway {
@@ -126,10 +129,10 @@ impl Gateway {
         reply.json()
     }
 
-    /// Asks for a reload and returns its answer.
+    /// Asks for a reload, with the token, and returns its answer.
     #[track_caller]
     pub fn reload(&self) -> Message {
-        self.page("POST", "/api/reload", "*/*")
+        self.page("POST", "/api/reload", &format!("*/*\r\nAuthorization: Bearer {TOKEN}"))
     }
 
     /// Waits until everything handed off so far is judged.
@@ -188,9 +191,31 @@ impl Gateway {
         self.api("/api/generation")["number"].as_u64().expect("a number")
     }
 
+    /// Waits until this generation, or a later one, is in force.
+    #[track_caller]
+    pub fn await_generation(&self, number: u64) {
+        eventually("the generation", || (self.generation() >= number).then_some(()));
+    }
+
+    /// Waits until this many reloads of a kind had an outcome, and returns why the last one was refused, if it was.
+    #[track_caller]
+    pub fn await_reloads(&self, what: &str, outcome: &str, count: u64) -> String {
+        self.await_metric("weir_reload_total", &[("what", what), ("outcome", outcome)], count as f64);
+        let last = self.api("/api/generation")["last_reload"].clone();
+        last["error"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Replaces the configuration in place; ports are added.
     pub fn write_config(&self, toml: &str) {
         std::fs::write(&self.config, with_ports(toml)).expect("the configuration can be written");
+    }
+
+    /// Bytes of memory that are resident.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("a resident size");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -230,12 +255,12 @@ fn post(path: &str, body: &str) -> String {
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// Free ports for the listeners, and no sampling by CPU share: a test counts every exchange.
-pub(crate) fn with_ports(toml: &str) -> String {
-    const PORTS: &str =
-        "[gateway]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ntelemetry_cpu = \"100%\"\n";
+/// Free ports for the listeners, a token, and no sampling by CPU share: a test counts every exchange.
+pub fn with_ports(toml: &str) -> String {
+    let ports = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ntelemetry_cpu = \"100%\"";
+    let ports = format!("[gateway]\n{ports}\nadmin_token = \"{TOKEN}\"\n");
     match toml.split_once("[gateway]\n") {
-        Some((before, after)) => format!("{before}{PORTS}{after}"),
-        None => format!("{PORTS}{toml}"),
+        Some((before, after)) => format!("{before}{ports}{after}"),
+        None => format!("{ports}{toml}"),
     }
 }

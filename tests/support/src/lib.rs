@@ -10,7 +10,7 @@ mod wire;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-pub use gateway::Gateway;
+pub use gateway::{Gateway, with_ports};
 pub use logs::Logs;
 pub use scrape::Scrape;
 pub use upstream::{Server, Upstream, ok, ok_json};
@@ -54,4 +54,15 @@ pub fn forward_with(to: &[SocketAddr], route: &str, backend: &str) -> String {
 pub fn nobody() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address")
+}
+
+/// Runs the binary to its end.
+///
+/// # Panics
+/// It fails.
+#[track_caller]
+pub fn run(binary: &str, args: &[&str]) {
+    let output = std::process::Command::new(binary).args(args).output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`weir {}` failed: {said}", args.join(" "));
 }
