@@ -12,9 +12,9 @@ use crate::config::{BatchLimits, SchemaLimits};
 use crate::directory::{Directory, Pair};
 use crate::judge::Panel;
 use crate::metrics::{BatchCells, Capped, Closed, LineMetrics};
-use crate::models::{ClassCells, ModelCells, ModelMetrics, RowMeter};
+use crate::models::{ClassCells, ModelCells, ModelMetrics, RowMeter, RowScratch};
 use crate::open::{Facts, OpenBatch, Size};
-use crate::read::{self, Reader, State};
+use crate::read::{self, Named, Reader, State};
 use crate::schema::{self, EXCHANGE_BYTES, OpenSchema, SchemaName, Shape, Signature, TurnedAway};
 
 /// What every telemetry thread works with.
@@ -46,6 +46,7 @@ pub(crate) struct Batcher {
     now: Instant,
     unix_ns: u64,
     names: [Vec<u8>; 3],
+    row_scratch: RowScratch,
 }
 
 struct RouteState {
@@ -93,6 +94,7 @@ impl Batcher {
             now,
             unix_ns: 0,
             names: Default::default(),
+            row_scratch: RowScratch::default(),
         }
     }
 
@@ -103,19 +105,20 @@ impl Batcher {
 
     /// Decodes, counts and batches one exchange of a shard.
     pub(crate) fn take(&mut self, shard: &Shard, mut exchange: Exchange) {
-        let route = exchange.route.clone();
         let outcome = Outcome::of(exchange.end, exchange.head.status, exchange.error);
-        let at = self.route(&route);
+        let at = self.route(&exchange.route);
         let state = self.routes[at].as_mut().expect("`route` has just made it");
         let mut tables = std::mem::take(&mut state.tables);
         let reading = self.reader.read(shard, &mut exchange, outcome, &mut tables);
         state.fates[reading.fate() as usize].bump(1);
-        self.count_errors(&route, "request", reading.request);
-        self.count_errors(&route, "response", reading.response);
+        self.count_errors(&exchange.route, "request", reading.request);
+        self.count_errors(&exchange.route, "response", reading.response);
 
-        let pair = self.pair(at, shard, &exchange, &tables, outcome);
         let facts = facts(&exchange, outcome);
-        self.append(at, pair, &route, &facts, &mut tables);
+        let mut names = std::mem::take(&mut self.names);
+        let pair = self.pair(at, read::name(shard, &exchange, &tables.reply, &mut names), &facts);
+        self.names = names;
+        self.append(at, pair, &facts, &mut tables);
         tables.trim();
         if let Some(state) = &mut self.routes[at] {
             state.tables = tables;
@@ -154,6 +157,8 @@ impl Batcher {
         for state in self.routes.iter_mut().flatten() {
             state.pairs.retain(|pair| !pair.slots.is_empty());
             state.last = 0;
+            // A route that has no traffic any more holds nothing.
+            state.tables = read::Tables::default();
         }
     }
 
@@ -184,18 +189,10 @@ impl Batcher {
     }
 
     /// The place of the exchange's model among those of its route.
-    fn pair(
-        &mut self,
-        at: usize,
-        shard: &Shard,
-        exchange: &Exchange,
-        tables: &read::Tables,
-        outcome: Outcome,
-    ) -> usize {
-        let Self { common, routes, names, now, .. } = self;
+    fn pair<'a>(&mut self, at: usize, mut named: Named<'a>, facts: &Facts<'a>) -> usize {
+        let Self { common, routes, now, .. } = self;
         let state = routes[at].as_mut().expect("the caller's route has a state");
-        let route = &exchange.route;
-        let mut named = read::name(shard, exchange, &tables.reply, names);
+        let Facts { route, outcome, .. } = *facts;
         // A client can ask for any model: only an answer shows that there is one of that name.
         let unproven = named.by_request && outcome != Outcome::Ok && !route.model_from_request;
         if unproven && !common.directory.known(route, named.model, named.version) {
@@ -212,34 +209,27 @@ impl Batcher {
         let pair = common.directory.admit(route, named.model, named.version, *now);
         if pair.is_none() {
             common.metrics.turned_away(&route.name, Capped::Model, 1);
-            if let Some(overflow) = state.pairs.iter().position(|p| p.pair.model.is_empty()) {
+            if let Some(overflow) = state.pairs.iter().position(|p| p.pair.overflow) {
                 return overflow;
             }
         }
         let pair = pair.unwrap_or_else(|| common.directory.overflow());
-        let cells = ModelCells::new(&common.models, [&route.name, &pair.model, &pair.version]);
+        let cells = ModelCells::new(&common.models, &route.name, &pair);
         state.pairs.push(PairState { pair, cells: Arc::new(cells), slots: Vec::new() });
         state.last = state.pairs.len() - 1;
         state.last
     }
 
-    fn append(
-        &mut self,
-        at: usize,
-        pair: usize,
-        route: &Arc<ObservedRoute>,
-        facts: &Facts,
-        tables: &mut read::Tables,
-    ) {
+    fn append(&mut self, at: usize, pair: usize, facts: &Facts<'_>, tables: &mut read::Tables) {
         let signature = [&tables.request, &tables.reply.outputs, &tables.reply.scores].map(Shape::of);
         let predicted = if tables.reply.rows() > 0 { tables.reply.rows() } else { tables.request.rows };
-        let (slot, fits) = self.slot(at, pair, route, &signature);
+        let (slot, fits) = self.slot(at, pair, facts.route, &signature);
         let Self { slots, now, .. } = self;
         let Slot { schema, cells, .. } = slots[slot].as_mut().expect("`slot` gives a live slot");
         cells.count(facts, predicted);
         schema.last_used = *now;
         if tables.reply.rows() > 0 {
-            let decision = classify(&mut tables.reply, schema.classification, &route.output);
+            let decision = classify(&mut tables.reply, schema.classification, &facts.route.output);
             if fits {
                 schema.decide(decision);
             }
@@ -249,28 +239,21 @@ impl Batcher {
         rows.iter_mut().for_each(|table| *table = table.filter(|t| fits && Shape::of(t).is_some()));
         let count = rows.iter().flatten().map(|table| table.rows).max().unwrap_or(0);
         schema.prepare(&rows);
-        self.fill(slot, route, facts, &rows, count);
+        self.fill(slot, facts, &rows, count);
     }
 
     /// Appends an exchange to its slot's batch, in several batches if it is too large for one.
-    fn fill(
-        &mut self,
-        slot: usize,
-        route: &Arc<ObservedRoute>,
-        facts: &Facts,
-        tables: &schema::Tables<'_>,
-        count: usize,
-    ) {
+    fn fill(&mut self, slot: usize, facts: &Facts<'_>, tables: &schema::Tables<'_>, count: usize) {
         let mut from = 0;
         loop {
-            let to = self.make_room(slot, route, from, count);
+            let to = self.make_room(slot, facts.route, from, count);
             let Slot { schema, batch, opening, last, .. } =
                 self.slots[slot].as_mut().expect("the caller's slot is live");
             let batch = batch.get_or_insert_with(|| {
                 self.opened += 1;
                 *opening = self.opened;
                 self.openings.push_back((slot, self.opened));
-                OpenBatch::new(route.clone(), self.now, *last)
+                OpenBatch::new(facts.route.clone(), self.now, *last)
             });
             batch.append(schema, facts, tables, (from..to, from > 0));
             self.open_bytes -= batch.charged;
@@ -345,9 +328,13 @@ impl Batcher {
             self.common.directory.show(&snapshot);
         }
         let batch = open.close(snapshot, self.unix_ns);
-        let classes =
-            ClassCells { metrics: &self.common.models, batch: &batch, cap: self.common.schemas.classes };
-        let beyond = slot.rows.count(&slot.cells, &classes);
+        let classes = ClassCells {
+            metrics: &self.common.models,
+            batch: &batch,
+            cap: self.common.schemas.classes,
+            overflow: slot.pair.overflow,
+        };
+        let beyond = slot.rows.count(&slot.cells, &classes, &mut self.row_scratch);
         self.cells.count(reason, batch.rows);
         let TurnedAway { columns, codes } = std::mem::take(&mut slot.schema.turned_away);
         for (what, n) in [(Capped::Column, columns), (Capped::Code, codes), (Capped::Class, beyond)] {
@@ -357,8 +344,8 @@ impl Batcher {
         self.common.panel.dispatch(batch);
     }
 
-    /// The slot of the schema an exchange belongs to. False if its rows do not belong there: the route has too many
-    /// schemas already.
+    /// The slot of the schema an exchange belongs to. False if its rows do not belong there: the route has
+    /// too many schemas already.
     fn slot(
         &mut self,
         at: usize,
@@ -455,11 +442,12 @@ impl Batcher {
 }
 
 /// What is known of an exchange beside its bodies.
-fn facts(exchange: &Exchange, outcome: Outcome) -> Facts {
+fn facts(exchange: &Exchange, outcome: Outcome) -> Facts<'_> {
     let Exchange { head, request, response, timing, trace, probability, .. } = exchange;
     let sent = timing.upstream_start_ns > 0;
     let duration = timing.end_ns.saturating_sub(timing.upstream_start_ns) as f64 * 1e-9;
     Facts {
+        route: &exchange.route,
         outcome,
         status: f64::from(head.status),
         duration: if sent { duration } else { f64::NAN },

@@ -1,9 +1,10 @@
-//! What the line may use: threads, bytes, time, label sets. Every bound here has a counter for what it turned away.
+//! What the line may use: threads, bytes, time, label sets. Every bound here has a counter for what it turned
+//! away.
 
 use std::time::Duration;
 
 /// Everything the line is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LineConfig {
     /// Telemetry threads, at least one; the wiring resolves `0 = a quarter of the workers`.
     pub telemetry_threads: usize,
@@ -11,7 +12,8 @@ pub struct LineConfig {
     pub workers: usize,
     /// Share of the workers' CPU time that telemetry and judges may use before exchanges are sampled, 0..=1.
     pub telemetry_cpu: f64,
-    /// How long a shard that is not half full waits.
+    /// How long a shard that is not half full waits; up to four times as long after passes that found
+    /// nothing.
     pub poll: Duration,
     pub batches: BatchLimits,
     pub schemas: SchemaLimits,
@@ -40,7 +42,8 @@ pub struct BatchLimits {
     /// Bytes of column data, missing values included.
     pub bytes: usize,
     pub age: Duration,
-    /// Bytes all open batches may hold together, shared evenly by the telemetry threads; the oldest closes first.
+    /// Bytes all open batches may hold together, shared evenly by the telemetry threads; the oldest closes
+    /// first.
     pub open_bytes: usize,
 }
 
@@ -67,6 +70,9 @@ pub struct SchemaLimits {
     pub codes: usize,
     /// Texts longer than this are kept as a length only; longer field names are left out.
     pub text_bytes: usize,
+    /// Bytes of the field names and dictionaries of one schema; past it a text is
+    /// [`weir_exchange::Column::OTHER`] and a field is left out.
+    pub names_bytes: usize,
     /// Model and version pairs of one route; past it both labels are empty.
     pub models: usize,
     /// Classes counted for one schema; past it the class is [`weir_exchange::Column::OTHER`].
@@ -84,6 +90,7 @@ impl Default for SchemaLimits {
             columns: 4096,
             codes: 1024,
             text_bytes: 128,
+            names_bytes: 4 << 20,
             models: 32,
             classes: 100,
             idle: Duration::from_secs(3600),

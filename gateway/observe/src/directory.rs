@@ -1,6 +1,8 @@
-//! What the telemetry threads share: which models a route has shown, schema numbers and the schemas that are live.
+//! What the telemetry threads share: which models a route has shown, schema numbers and the schemas that are
+//! live.
 //!
-//! A thread comes here when it meets a pair or a schema it does not know yet, never for an exchange it has seen the like of.
+//! A thread comes here when it meets a pair or a schema it does not know yet, never for an exchange it has
+//! seen the like of.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -12,7 +14,8 @@ use weir_exchange::{ObservedRoute, RouteId, Schema, SchemaId};
 
 use crate::models::ModelMetrics;
 
-/// A pair that was learnt from traffic is forgotten when it has not been seen for this long: as idle series are.
+/// A pair that was learnt from traffic is forgotten when it has not been seen for this long: as idle series
+/// are.
 const PAIR_IDLE: Duration = weir_telemetry::family::IDLE;
 
 /// A model and version of a route, as its labels show them.
@@ -20,6 +23,8 @@ const PAIR_IDLE: Duration = weir_telemetry::family::IDLE;
 pub(crate) struct Pair {
     pub(crate) model: Arc<str>,
     pub(crate) version: Arc<str>,
+    /// Stands for all pairs past the cap; its names are empty.
+    pub(crate) overflow: bool,
     /// Seconds since the directory's start.
     last_seen: AtomicU64,
 }
@@ -55,7 +60,8 @@ impl Directory {
         Self { start, cap, next_schema, models, routes: Mutex::default(), live: Mutex::default() }
     }
 
-    /// Notes what the configuration calls a route's model, so that its outcomes are exported at 0 from the start.
+    /// Notes what the configuration calls a route's model, so that its outcomes are exported at 0 from the
+    /// start.
     pub(crate) fn declare(&self, route: &ObservedRoute, now: Instant) {
         let pair = self.admit(route, &route.model, &route.model_version, now);
         let mut routes = lock(&self.routes);
@@ -87,7 +93,8 @@ impl Directory {
             return None;
         }
         let last_seen = AtomicU64::new(now.duration_since(self.start).as_secs());
-        let pair = Arc::new(Pair { model: model.into(), version: version.into(), last_seen });
+        let pair =
+            Arc::new(Pair { model: model.into(), version: version.into(), overflow: false, last_seen });
         known.pairs.push(pair.clone());
         self.models.announce(&route.name, &pair.model, &pair.version);
         Some(pair)
@@ -95,7 +102,7 @@ impl Directory {
 
     /// The pair that stands for all past the cap.
     pub(crate) fn overflow(&self) -> Arc<Pair> {
-        Arc::new(Pair { model: "".into(), version: "".into(), last_seen: AtomicU64::new(0) })
+        Arc::new(Pair { model: "".into(), version: "".into(), overflow: true, last_seen: AtomicU64::new(0) })
     }
 
     pub(crate) fn seen(&self, pair: &Pair, now: Instant) {

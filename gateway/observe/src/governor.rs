@@ -24,8 +24,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// The control law: the probability for the next window, after a window of `seconds` in which observing with
 /// probability `now` cost `share` of the CPU where `target` is allowed.
 ///
-/// Over the target it falls at once to where the cost would have met it, since cost is nearly linear in the exchanges
-/// observed; well under the target it rises slowly, and never to where the cost is expected over it.
+/// Over the target it falls at once to where the cost would have met it, since cost is nearly linear in the
+/// exchanges observed; well under the target it rises slowly, and never to where the cost is expected over
+/// it.
 pub fn steer(now: f64, seconds: f64, share: f64, target: f64) -> f64 {
     if !(share.is_finite() && seconds > 0.0) {
         return now;

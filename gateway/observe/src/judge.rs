@@ -1,12 +1,12 @@
-//! The seam to whoever judges batches, one thread each, and the set of judges that is replaced while batches flow.
+//! The seam to whoever judges batches, one thread each, and the set of judges that is replaced while batches
+//! flow.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_exchange::{Batch, SchemaId, Verdict};
-use weir_telemetry::Counter;
 
 use crate::config::QueueLimits;
 use crate::governor::CpuMeter;
@@ -15,13 +15,18 @@ use crate::metrics::LineMetrics;
 use crate::queue::{Job, Next, Queue};
 use crate::verdict::VerdictSink;
 
+/// Between two ticks of a judge lies at least this: one that always wants another would take a core, and the
+/// governor would have everybody pay for it.
+const TICK_PAUSE: Duration = Duration::from_millis(10);
+
 /// One judge of batches: the wiring puts a plugin behind it.
 ///
-/// Every method but `key` and `routes` is called on the judge's own thread, so that a judge that takes its time delays
-/// nobody else. A panic costs the batch it happened in. A judge that is replaced is dropped on that thread.
+/// Every method but `key` and `routes` is called on the judge's own thread, so that a judge that takes its
+/// time delays nobody else. A panic costs the batch it happened in. A judge that is replaced is dropped on
+/// that thread.
 pub trait Judge: Send + 'static {
-    /// Its name: the label `judge`. Unique in a set; a judge that replaces one of the same key begins only when that one
-    /// has seen everything queued to it.
+    /// Its name: the label `judge`. Unique in a set; a judge that replaces one of the same key begins only
+    /// when that one has seen everything queued to it.
     fn key(&self) -> &str;
 
     /// Names of the routes it judges; `None`: all. Read once.
@@ -32,7 +37,8 @@ pub trait Judge: Send + 'static {
     /// Judges one batch. Batches of one judge come in rising `sequence`.
     fn observe(&mut self, batch: &Batch, now_unix_ns: u64) -> Vec<Verdict>;
 
-    /// Unix time in ns at which [`Judge::tick`] is wanted; asked again after every call.
+    /// Unix time in ns at which [`Judge::tick`] is wanted; asked again after every call. A tick follows
+    /// another after 10 ms at the earliest.
     fn next_tick(&self) -> Option<u64> {
         None
     }
@@ -102,8 +108,8 @@ impl Panel {
         Self { bench, seats: Mutex::default() }
     }
 
-    /// Hands a closed batch to every judge of its route. Numbers it under the lock: whichever thread closed it, each
-    /// judge gets batches in rising order, and all of a batch goes to one set of judges.
+    /// Hands a closed batch to every judge of its route. Numbers it under the lock: whichever thread closed
+    /// it, each judge gets batches in rising order, and all of a batch goes to one set of judges.
     pub(crate) fn dispatch(&self, mut batch: Batch) {
         let mut seats = self.lock();
         seats.sequence += 1;
@@ -127,7 +133,8 @@ impl Panel {
         }
     }
 
-    /// Replaces the set: judges named in `keep` go on, all others see what is queued to them and end, `new` ones begin.
+    /// Replaces the set: judges named in `keep` go on, all others see what is queued to them and end, `new`
+    /// ones begin.
     pub(crate) fn replace(&self, keep: &[&str], new: Vec<Box<dyn Judge>>) {
         let mut seats = self.lock();
         let (kept, leaving): (Vec<_>, Vec<_>) =
@@ -147,13 +154,21 @@ impl Panel {
     pub(crate) fn end(&self, patience: Duration) -> bool {
         self.replace(&[], Vec::new());
         let ended: Vec<_> = self.lock().retiring.iter().map(|seat| seat.ended.clone()).collect();
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         ended.iter().all(|ended| ended.wait_for(patience.saturating_sub(start.elapsed())))
     }
 
     fn lock(&self) -> MutexGuard<'_, Seats> {
-        // A panic under this lock can only be a failed allocation or a judge's `key`; the seats are still whole.
+        // A panic under this lock can only be a failed allocation or a judge's `key`; the seats are still
+        // whole.
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without a panel no batch comes any more: its judges see what is queued to them and end.
+impl Drop for Panel {
+    fn drop(&mut self) {
+        self.replace(&[], Vec::new());
     }
 }
 
@@ -185,32 +200,39 @@ impl AtWork {
         }
         let panicked = bench.metrics.judge_dropped.get(&[&key, "panic"]);
         let mut cpu = CpuMeter::new(bench.used_ns.clone(), bench.metrics.judge_cpu.get(&[&key]));
+        let mut rested = Instant::now();
         loop {
-            match queue.next(patience(&*judge)) {
-                Next::Job(Job::Batch(batch)) => observe(&mut *judge, &batch, &bench, &panicked),
-                Next::Job(Job::Forget(schema)) => drop(guarded(|| judge.forget(schema))),
+            match queue.next(patience(&*judge, rested)) {
+                Next::Job(Job::Batch(batch)) => {
+                    guarded(|| observe(&mut *judge, &key, &batch, &*bench.sink))
+                        .unwrap_or_else(|| panicked.add(batch.exchanges as u64));
+                }
+                Next::Job(Job::Forget(schema)) => guarded(|| judge.forget(schema)).unwrap_or_default(),
                 Next::Job(Job::Mark(ticket)) => drop(ticket),
-                Next::Tick => drop(guarded(|| judge.tick(unix_ns()))),
+                Next::Tick => {
+                    guarded(|| judge.tick(unix_ns())).unwrap_or_default();
+                    rested = Instant::now() + TICK_PAUSE;
+                }
                 Next::End => break,
             }
             cpu.publish();
         }
-        drop(guarded(|| drop(judge)));
+        guarded(|| drop(judge)).unwrap_or_default();
         drop(abandon);
     }
 }
 
-/// Time until the judge wants its tick.
-fn patience(judge: &dyn Judge) -> Option<Duration> {
+/// Time until the judge gets the tick it wants, not before it has `rested`.
+fn patience(judge: &dyn Judge, rested: Instant) -> Option<Duration> {
     let due = guarded(|| judge.next_tick()).flatten()?;
-    Some(Duration::from_nanos(due.saturating_sub(unix_ns())))
+    let due = Duration::from_nanos(due.saturating_sub(unix_ns()));
+    Some(due.max(rested.saturating_duration_since(Instant::now())))
 }
 
-fn observe(judge: &mut dyn Judge, batch: &Arc<Batch>, bench: &Bench, panicked: &Counter) {
-    match guarded(|| judge.observe(batch, unix_ns())) {
-        Some(verdicts) if verdicts.is_empty() => {}
-        Some(verdicts) => bench.sink.verdicts(judge.key(), batch, &verdicts),
-        None => panicked.add(batch.exchanges as u64),
+fn observe(judge: &mut dyn Judge, key: &str, batch: &Arc<Batch>, sink: &dyn VerdictSink) {
+    let verdicts = judge.observe(batch, unix_ns());
+    if !verdicts.is_empty() {
+        sink.verdicts(key, batch, &verdicts);
     }
 }
 

@@ -36,8 +36,8 @@ impl Latch {
     }
 }
 
-/// Handed to every thread that has something to finish. The last copy to be dropped runs the callback, so that a thread
-/// that ends, for whatever reason, can never leave the barrier waiting.
+/// Handed to every thread that has something to finish. The last copy to be dropped runs the callback, so
+/// that a thread that ends, for whatever reason, can never leave the barrier waiting.
 #[derive(Clone)]
 pub(crate) struct Ticket(#[expect(dead_code, reason = "held for its drop")] Arc<OnLast>);
 

@@ -1,7 +1,8 @@
 //! The line off the path: shards in, metrics and judgements out.
 //!
-//! Read [`line`] first, then `thread` (a telemetry thread's pass), `batcher` (an exchange's way into a batch) and
-//! [`judge`]. Nothing here is ever awaited by the request path, and nothing here knows what a judge is made of.
+//! Read [`line`] first, then `thread` (a telemetry thread's pass), `batcher` (an exchange's way into a batch)
+//! and [`judge`]. Nothing here is ever awaited by the request path, and nothing here knows what a judge is
+//! made of.
 
 mod batcher;
 pub mod config;

@@ -19,7 +19,8 @@ use crate::models::ModelMetrics;
 use crate::thread::{Mailbox, Order, Source, TelemetryThread};
 use crate::verdict::VerdictSink;
 
-/// Every family of this room, made and registered before the line starts, since the request path shares one of them.
+/// Every family of this room, made and registered before the line starts, since the request path shares one
+/// of them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub line: LineMetrics,
@@ -58,25 +59,25 @@ impl Line {
         sink: Arc<dyn VerdictSink>,
         judges: Vec<Box<dyn Judge>>,
     ) -> io::Result<Self> {
+        let LineConfig { telemetry_threads, workers, telemetry_cpu, poll, batches, schemas, queue } = config;
         let now = Instant::now();
         let used_ns = Arc::new(AtomicU64::new(0));
         let probability = Arc::new(AtomicU32::new(1f32.to_bits()));
-        let bench =
-            Bench { limits: config.queue, metrics: metrics.line.clone(), sink, used_ns: used_ns.clone() };
+        let bench = Bench { limits: queue, metrics: metrics.line.clone(), sink, used_ns: used_ns.clone() };
         let panel = Arc::new(Panel::new(bench));
         panel.replace(&[], judges);
-        let directory = Arc::new(Directory::new(config.schemas.models, metrics.models.clone(), now));
+        let directory = Arc::new(Directory::new(schemas.models, metrics.models.clone(), now));
         let common = Common {
             directory: directory.clone(),
             panel: panel.clone(),
             metrics: metrics.line.clone(),
             models: metrics.models.clone(),
-            batches: config.batches,
-            schemas: config.schemas,
+            batches,
+            schemas,
         };
         let governed = Governed {
-            target: config.telemetry_cpu,
-            workers: config.workers,
+            target: telemetry_cpu,
+            workers,
             used_ns: used_ns.clone(),
             published: probability.clone(),
         };
@@ -84,17 +85,17 @@ impl Line {
         metrics.line.settles.get(&[]);
         let mut line =
             Self { metrics, directory, panel, mailboxes: Vec::new(), ended: Vec::new(), probability };
-        let threads = config.telemetry_threads.max(1);
-        for index in 0..threads {
+        let threads = telemetry_threads.max(1);
+        for (index, sources) in line.sources(handoffs, threads).into_iter().enumerate() {
             let (ticket, ended) = Ticket::latch();
-            let mailbox = Arc::new(Mailbox::default());
+            let mailbox = Arc::new(Mailbox::new());
             let thread = TelemetryThread {
                 index,
                 threads,
-                sources: line.sources(&handoffs, index, threads),
+                sources,
                 common: common.clone(),
                 mailbox: mailbox.clone(),
-                poll: config.poll,
+                poll,
                 governor: governor.take(),
                 used_ns: used_ns.clone(),
                 ticket,
@@ -106,15 +107,14 @@ impl Line {
         Ok(line)
     }
 
-    /// The crossings of the workers `w` with `w % threads == index`.
-    fn sources(&self, handoffs: &[Arc<Handoff>], index: usize, threads: usize) -> Vec<Source> {
-        let mine = handoffs.iter().enumerate().skip(index).step_by(threads);
-        mine.map(|(worker, handoff)| Source {
-            handoff: handoff.clone(),
-            bytes: self.metrics.line.shard_bytes.get(&[&worker.to_string()]),
-            spare: Shard::default(),
-        })
-        .collect()
+    /// The crossings of each thread: those of the workers `w` with `w % threads` its index.
+    fn sources(&self, handoffs: Vec<Arc<Handoff>>, threads: usize) -> Vec<Vec<Source>> {
+        let mut sources: Vec<_> = (0..threads).map(|_| Vec::new()).collect();
+        for (worker, handoff) in handoffs.into_iter().enumerate() {
+            let bytes = self.metrics.line.shard_bytes.get(&[&worker.to_string()]);
+            sources[worker % threads].push(Source { handoff, bytes, spare: Shard::default() });
+        }
+        sources
     }
 
     /// Bits of the `f32` probability with which the request path is to observe an exchange.
@@ -122,8 +122,8 @@ impl Line {
         self.probability.clone()
     }
 
-    /// Tells the line of a generation's routes, so that what they can count is exported at 0. Calling it again, or for
-    /// a route that is known, does no harm.
+    /// Tells the line of a generation's routes, so that what they can count is exported at 0. Calling it
+    /// again, or for a route that is known, does no harm.
     pub fn declare(&self, routes: &[Arc<ObservedRoute>]) {
         for route in routes {
             self.metrics.line.declare(route);
@@ -131,8 +131,8 @@ impl Line {
         }
     }
 
-    /// Replaces all judges. Batches closed before this call go to the old set, later ones to the new; each batch to
-    /// exactly one. The old ones see what is queued to them and are dropped on their threads.
+    /// Replaces all judges. Batches closed before this call go to the old set, later ones to the new; each
+    /// batch to exactly one. The old ones see what is queued to them and are dropped on their threads.
     pub fn set_judges(&self, judges: Vec<Box<dyn Judge>>) {
         self.panel.replace(&[], judges);
     }
@@ -147,8 +147,9 @@ impl Line {
         self.directory.schemas()
     }
 
-    /// Calls `done` when everything handed off before this call is decoded, batched, and judged by the judges it was
-    /// queued to. `done` runs on a thread of the line and must not block; an async caller completes a oneshot there.
+    /// Calls `done` when everything handed off before this call is decoded, batched, and judged by the judges
+    /// it was queued to. `done` runs on a thread of the line and must not block; an async caller completes a
+    /// oneshot there.
     pub fn settle_with(&self, done: Box<dyn FnOnce() + Send>) {
         self.metrics.line.settles.get(&[]).inc();
         let ticket = Ticket::new(done);
@@ -164,8 +165,8 @@ impl Line {
         latch.wait_for(patience)
     }
 
-    /// Takes, closes and judges what there is, and ends every thread. False if that took longer than `patience`: a judge
-    /// hangs, and its thread is left to the end of the process.
+    /// Takes, closes and judges what there is, and ends every thread. False if that took longer than
+    /// `patience`: a judge hangs, and its thread is left to the end of the process.
     #[must_use]
     pub fn shut_down(&self, patience: Duration) -> bool {
         let start = Instant::now();

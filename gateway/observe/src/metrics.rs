@@ -15,7 +15,8 @@ pub const ROW_MISMATCH: &str = "row_mismatch";
 /// Families of the line. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct LineMetrics {
-    /// `weir_exchanges_total{route,fate}`: the request path counts what it sheds or leaves out in the same family.
+    /// `weir_exchanges_total{route,fate}`: the request path counts what it sheds or leaves out in the same
+    /// family.
     pub exchanges: Family<Counter>,
     pub(crate) decode_errors: Family<Counter>,
     pub(crate) batches: Family<Counter>,

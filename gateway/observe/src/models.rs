@@ -1,14 +1,15 @@
 //! What every model server should have emitted: predictions, latency, confidence, classes, sizes.
 //!
-//! Facts of an exchange are counted when it is appended, facts of rows when their batch closes. Each telemetry thread
-//! has cells of its own, so that counting is a load and a store.
+//! Facts of an exchange are counted when it is appended, facts of rows when their batch closes. Each
+//! telemetry thread has cells of its own, so that counting is a load and a store.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use weir_exchange::{Batch, Column, ColumnData, Kind, Outcome, Role, Schema, Task};
-use weir_telemetry::{Cap, Counter, Family, Histogram, Registry, RegistryError, Spec};
+use weir_telemetry::{Cap, Counter, Family, Histogram, Metric, Registry, RegistryError, Spec};
 
+use crate::directory::Pair;
 use crate::open::Facts;
 
 /// From a tree in 100 us to a generation of a minute.
@@ -17,9 +18,9 @@ pub const LATENCY_EDGES: [f64; 18] = [
     30.0, 60.0,
 ];
 
-/// Tenths, and finer above 0.9, where a good classifier lives and where drift shows first. An edge at every threshold
-/// people alert on (0.5, 0.6, 0.7, 0.8, 0.9) makes such an alert exact. 1 is the last: scores that are no
-/// probabilities fall beyond it.
+/// Tenths, and finer above 0.9, where a good classifier lives and where drift shows first. An edge at every
+/// threshold people alert on (0.5, 0.6, 0.7, 0.8, 0.9) makes such an alert exact. 1 is the last: scores that
+/// are no probabilities fall beyond it.
 pub const CONFIDENCE_EDGES: [f64; 14] =
     [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0];
 
@@ -29,6 +30,10 @@ pub const ROWS_EDGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0
 /// Body sizes in factors of four from 64 bytes to 16 MiB.
 pub const SIZE_EDGES: [f64; 10] =
     [64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
+
+/// A score beyond this is none: a sum that took it in would stay too coarse for probabilities, or infinite,
+/// for ever.
+const LARGEST_SCORE: f64 = 1e9;
 
 /// Series of the families whose model names come from traffic.
 const SERIES: usize = 2000;
@@ -130,21 +135,24 @@ pub(crate) struct ModelCells {
 }
 
 impl ModelCells {
-    pub(crate) fn new(metrics: &ModelMetrics, [route, model, version]: [&str; 3]) -> Self {
-        let labels = [route, model, version];
+    pub(crate) fn new(metrics: &ModelMetrics, route: &str, pair: &Pair) -> Self {
+        let labels = [route, &*pair.model, &*pair.version];
+        let histogram = |family: &Family<Histogram>| cell(family, &labels, pair.overflow);
         Self {
-            predictions: Outcome::ALL
-                .map(|outcome| metrics.predictions.local(&[route, model, version, outcome.as_str()])),
-            latency: metrics.latency.local(&labels),
-            confidence: metrics.confidence.local(&labels),
-            rows: metrics.rows.local(&labels),
-            request_bytes: metrics.request_bytes.local(&labels),
-            response_bytes: metrics.response_bytes.local(&labels),
+            predictions: Outcome::ALL.map(|outcome| {
+                let [route, model, version] = labels;
+                cell(&metrics.predictions, &[route, model, version, outcome.as_str()], pair.overflow)
+            }),
+            latency: histogram(&metrics.latency),
+            confidence: histogram(&metrics.confidence),
+            rows: histogram(&metrics.rows),
+            request_bytes: histogram(&metrics.request_bytes),
+            response_bytes: histogram(&metrics.response_bytes),
         }
     }
 
     /// Counts one exchange that predicted (or asked for) `rows`.
-    pub(crate) fn count(&self, facts: &Facts, rows: usize) {
+    pub(crate) fn count(&self, facts: &Facts<'_>, rows: usize) {
         self.predictions[facts.outcome as usize].bump(rows as u64);
         self.latency.observe_local(facts.duration);
         self.request_bytes.observe_local(facts.request_bytes);
@@ -153,6 +161,11 @@ impl ModelCells {
             self.rows.observe_local(rows as f64);
         }
     }
+}
+
+/// A cell of the label set, or of the set that stands for all past the cap of models.
+fn cell<M: Metric>(family: &Family<M>, labels: &[&str], overflow: bool) -> Arc<M> {
+    if overflow { family.local_overflow(labels) } else { family.local(labels) }
 }
 
 /// Row facts of one schema: where its scores and labels stand, and a counter for each class.
@@ -167,6 +180,12 @@ pub(crate) struct RowMeter {
     by_score: Vec<Option<Arc<Counter>>>,
     classes: usize,
     other: Option<Arc<Counter>>,
+}
+
+/// Memory for one batch at a time.
+#[derive(Debug, Default)]
+pub(crate) struct RowScratch {
+    /// The highest score of each row and its place; rows without scores keep minus infinity.
     top: Vec<(f64, u32)>,
     counts: Vec<u64>,
 }
@@ -188,35 +207,43 @@ pub(crate) struct ClassCells<'a> {
     pub(crate) metrics: &'a ModelMetrics,
     pub(crate) batch: &'a Batch,
     pub(crate) cap: usize,
+    /// The model is one of those past the cap.
+    pub(crate) overflow: bool,
 }
 
 impl ClassCells<'_> {
     fn cell(&self, class: &str) -> Arc<Counter> {
         let Schema { route, model, model_version, .. } = &*self.batch.schema;
-        self.metrics.classes.local(&[route, model, model_version, class])
+        cell(&self.metrics.classes, &[route, model, model_version, class], self.overflow)
     }
 }
 
 impl RowMeter {
     /// Counts the rows of a closed batch. Returns how many rows fell to a class past the cap.
-    pub(crate) fn count(&mut self, cells: &ModelCells, classes: &ClassCells<'_>) -> u64 {
+    pub(crate) fn count(
+        &mut self,
+        cells: &ModelCells,
+        classes: &ClassCells<'_>,
+        scratch: &mut RowScratch,
+    ) -> u64 {
         let batch = classes.batch;
         if self.version != batch.schema.version {
             self.look_at(&batch.schema, batch.route.output.task);
         }
         if !self.scores.is_empty() {
-            self.find_top(batch);
-            self.top.iter().filter(|(score, _)| *score > f64::NEG_INFINITY).for_each(|(score, _)| {
-                cells.confidence.observe_local(*score);
+            self.find_top(batch, scratch);
+            let scores = scratch.top.iter().map(|(score, _)| *score);
+            scores.filter(|score| score.abs() <= LARGEST_SCORE).for_each(|score| {
+                cells.confidence.observe_local(score);
             });
         }
         match self.labels {
             Labels::None => 0,
             Labels::Output { number, code } => {
-                code.map_or(0, |column| self.count_codes(column, classes))
+                code.map_or(0, |column| self.count_codes(column, classes, scratch))
                     + number.map_or(0, |column| self.count_numbers(column, classes))
             }
-            Labels::Scores => self.count_top(classes),
+            Labels::Scores => self.count_top(classes, scratch),
         }
     }
 
@@ -239,13 +266,12 @@ impl RowMeter {
         };
     }
 
-    /// The highest score of each row and its place; rows without scores keep minus infinity.
-    fn find_top(&mut self, batch: &Batch) {
-        self.top.clear();
-        self.top.resize(batch.rows, (f64::NEG_INFINITY, 0));
+    fn find_top(&self, batch: &Batch, RowScratch { top, .. }: &mut RowScratch) {
+        top.clear();
+        top.resize(batch.rows, (f64::NEG_INFINITY, 0));
         for (place, column) in self.scores.iter().enumerate() {
             if let ColumnData::Number(values) = &batch.columns[*column] {
-                for (top, value) in self.top.iter_mut().zip(values) {
+                for (top, value) in top.iter_mut().zip(values) {
                     if *value > top.0 {
                         *top = (*value, place as u32);
                     }
@@ -254,30 +280,24 @@ impl RowMeter {
         }
     }
 
-    fn count_codes(&mut self, column: usize, classes: &ClassCells<'_>) -> u64 {
+    fn count_codes(
+        &mut self,
+        column: usize,
+        classes: &ClassCells<'_>,
+        RowScratch { counts, .. }: &mut RowScratch,
+    ) -> u64 {
         let ColumnData::Code(codes) = &classes.batch.columns[column] else { return 0 };
         let names = &classes.batch.schema.columns[column].codes;
-        self.counts.clear();
-        self.counts.resize(names.len(), 0);
+        counts.clear();
+        counts.resize(names.len(), 0);
         for code in codes {
-            if let Some(count) = self.counts.get_mut(*code as usize) {
+            if let Some(count) = counts.get_mut(*code as usize) {
                 *count += 1;
             }
         }
-        let mut beyond = 0;
-        self.by_code.resize(names.len(), None);
-        for at in 0..names.len() {
-            let count = self.counts[at];
-            if count > 0 {
-                let (cell, fits) = match &self.by_code[at] {
-                    Some(cell) => (cell.clone(), true),
-                    None => self.new_class(&names[at], classes),
-                };
-                cell.bump(count);
-                beyond += if fits { 0 } else { count };
-                self.by_code[at] = fits.then_some(cell);
-            }
-        }
+        let mut by_code = std::mem::take(&mut self.by_code);
+        let beyond = self.add(counts, &mut by_code, |at| &names[at], classes);
+        self.by_code = by_code;
         beyond
     }
 
@@ -303,26 +323,41 @@ impl RowMeter {
         beyond
     }
 
-    fn count_top(&mut self, classes: &ClassCells<'_>) -> u64 {
-        self.counts.clear();
-        self.counts.resize(self.scores.len(), 0);
-        for (score, place) in &self.top {
-            if *score > f64::NEG_INFINITY {
-                self.counts[*place as usize] += 1;
-            }
+    fn count_top(&mut self, classes: &ClassCells<'_>, RowScratch { top, counts }: &mut RowScratch) -> u64 {
+        let columns = &classes.batch.schema.columns;
+        counts.clear();
+        counts.resize(self.scores.len(), 0);
+        for (_, place) in top.iter().filter(|(score, _)| *score > f64::NEG_INFINITY) {
+            counts[*place as usize] += 1;
         }
+        let (mut by_score, scores) = (std::mem::take(&mut self.by_score), std::mem::take(&mut self.scores));
+        let beyond = self.add(counts, &mut by_score, |place| &columns[scores[place]].name, classes);
+        (self.by_score, self.scores) = (by_score, scores);
+        beyond
+    }
+
+    /// Adds counts to the cells of their classes, which are made as they are needed. Returns how many fell to
+    /// a class past the cap.
+    fn add<'n>(
+        &mut self,
+        counts: &[u64],
+        cells: &mut Vec<Option<Arc<Counter>>>,
+        name: impl Fn(usize) -> &'n str,
+        classes: &ClassCells<'_>,
+    ) -> u64 {
         let mut beyond = 0;
-        self.by_score.resize(self.scores.len(), None);
-        for place in 0..self.scores.len() {
-            let count = self.counts[place];
-            if count > 0 {
-                let (cell, fits) = match &self.by_score[place] {
-                    Some(cell) => (cell.clone(), true),
-                    None => self.new_class(&classes.batch.schema.columns[self.scores[place]].name, classes),
-                };
-                cell.bump(count);
-                beyond += if fits { 0 } else { count };
-                self.by_score[place] = fits.then_some(cell);
+        cells.resize(counts.len(), None);
+        for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            if let Some(cell) = &cells[at] {
+                cell.bump(*count);
+                continue;
+            }
+            let (cell, fits) = self.new_class(name(at), classes);
+            cell.bump(*count);
+            if fits {
+                cells[at] = Some(cell);
+            } else {
+                beyond += count;
             }
         }
         beyond

@@ -10,7 +10,8 @@ use crate::schema::{EXCHANGE_BYTES, EXCHANGE_ROLES, OpenSchema, Tables};
 
 /// What is known of an exchange beside its rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct Facts<'a> {
+    pub(crate) route: &'a Arc<ObservedRoute>,
     pub(crate) outcome: Outcome,
     pub(crate) status: f64,
     /// Seconds from first upstream byte to the end; NaN if nothing was sent upstream.
@@ -22,7 +23,7 @@ pub(crate) struct Facts {
     pub(crate) probability: f32,
 }
 
-impl Facts {
+impl Facts<'_> {
     /// The number columns of [`EXCHANGE_ROLES`], in order.
     fn numbers(&self) -> [f64; 5] {
         [self.status, self.duration, self.request_bytes, self.response_bytes, self.unix_seconds]
@@ -44,7 +45,8 @@ pub(crate) struct OpenBatch {
     pub(crate) charged: usize,
     size: Size,
     expected: Size,
-    /// Parallel to the schema's columns. A row column may be shorter than `size.rows`: what is behind its end is missing.
+    /// Parallel to the schema's columns. A row column may be shorter than `size.rows`: what is behind its end
+    /// is missing.
     columns: Vec<ColumnData>,
     row_exchange: Vec<u32>,
     outcomes: Vec<Outcome>,
@@ -77,12 +79,12 @@ impl OpenBatch {
         self.size.rows * schema.row_bytes() + self.size.exchanges * EXCHANGE_BYTES
     }
 
-    /// Appends one exchange with the given rows of its tables, which the schema has prepared. A `continued` exchange has
-    /// its facts in an earlier batch: here they are missing, so that nothing is counted twice.
+    /// Appends one exchange with the given rows of its tables, which the schema has prepared. A `continued`
+    /// exchange has its facts in an earlier batch: here they are missing, so that nothing is counted twice.
     pub(crate) fn append(
         &mut self,
         schema: &mut OpenSchema,
-        facts: &Facts,
+        facts: &Facts<'_>,
         tables: &Tables<'_>,
         (rows, continued): (Range<usize>, bool),
     ) {

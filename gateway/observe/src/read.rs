@@ -1,6 +1,7 @@
 //! An exchange's two bodies, each on its own, and the model that made the answer.
 
 use weir_codec::{Body, DecodeErrorKind, Decoder, model_in_path};
+use weir_exchange::exchange::Content;
 use weir_exchange::{End, Exchange, Fate, ObservedRoute, Outcome, Payload, Reply, Shard, Side, Table};
 
 use crate::metrics::ROW_MISMATCH;
@@ -15,6 +16,7 @@ pub(crate) enum State {
     Rows,
     /// There was nothing to read, or nothing that says a prediction.
     Absent,
+    /// Longer than what is kept of it, or cut off with its exchange: a prefix is a biased sample.
     Truncated,
     Failed(DecodeErrorKind),
     /// It was read, but has not as many rows as the other side.
@@ -55,8 +57,8 @@ impl Reading {
     }
 }
 
-/// The tables that a route's bodies are read into. Handing a decoder the tables of the route's last exchange spares the
-/// allocations of its field names.
+/// The tables that a route's bodies are read into. Handing a decoder the tables of the route's last exchange
+/// spares the allocations of its field names.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) request: Table,
@@ -66,7 +68,7 @@ pub(crate) struct Tables {
 impl Tables {
     /// Gives back what a rare giant took.
     pub(crate) fn trim(&mut self) {
-        const KEEP: usize = 256 << 10;
+        const KEEP: usize = 64 << 10;
         let Self { request, reply } = self;
         if request.heap_bytes() > KEEP {
             *request = Table::default();
@@ -100,9 +102,10 @@ impl Reader {
         if exchange.route.protocol.is_none() {
             return Reading::PASSED;
         }
-        let request = self.read_request(shard, exchange, &mut tables.request);
+        let request = cut(self.read_request(shard, exchange, &mut tables.request), exchange.end);
         let mut response = State::Absent;
-        // An error's body is no prediction, and a body that was cut short is none either: the outcome tells of both.
+        // An error's body is no prediction, and a body that was cut short is none either: the outcome tells
+        // of both.
         if outcome == Outcome::Ok
             && exchange.end == End::Complete
             && (200..300).contains(&exchange.head.status)
@@ -161,11 +164,25 @@ impl Reader {
 /// The state of a side that there is nothing to decode of.
 fn unread(side: &Side) -> Option<State> {
     if side.truncated {
-        Some(State::Truncated)
-    } else if matches!(side.payload, Payload::Absent) {
-        Some(State::Absent)
-    } else {
-        None
+        return Some(State::Truncated);
+    }
+    match (&side.payload, side.content) {
+        // The request path does not keep what no codec reads.
+        (Payload::Absent, Content::Other) if side.total > 0 => {
+            Some(State::Failed(DecodeErrorKind::Unsupported))
+        }
+        (Payload::Absent, _) => Some(State::Absent),
+        _ => None,
+    }
+}
+
+/// A request that broke off with its exchange: the client left, stalled, or was refused while it sent.
+fn cut(state: State, end: End) -> State {
+    match state {
+        State::Failed(DecodeErrorKind::Malformed | DecodeErrorKind::NotUtf8) if end != End::Complete => {
+            State::Truncated
+        }
+        state => state,
     }
 }
 
@@ -182,7 +199,8 @@ fn state(read: Result<(), DecodeErrorKind>) -> State {
 pub(crate) struct Named<'a> {
     pub(crate) model: &'a str,
     pub(crate) version: &'a str,
-    /// Only the request says so: a label may be made of it only if the route allows that or a model answered to it.
+    /// Only the request says so: a label may be made of it only if the route allows that or a model answered
+    /// to it.
     pub(crate) by_request: bool,
 }
 

@@ -1,5 +1,5 @@
-//! One live schema of one telemetry thread: which field goes to which column, dictionaries, and the snapshot that
-//! batches carry. Everything only grows.
+//! One live schema of one telemetry thread: which field goes to which column, dictionaries, and the snapshot
+//! that batches carry. Everything only grows.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,14 +19,20 @@ pub(crate) const EXCHANGE_BYTES: usize = 5 * 8 + 4 + 24;
 /// Bytes of one row before its columns: the index of its exchange.
 const ROW_BYTES: usize = 4;
 
+/// Bytes around a dictionary entry: its reference counts and its places in the dictionary and in the column.
+const NAME_BYTES: usize = 64;
+
+/// Bytes around a field name: the same, and the columns the field may get.
+const FIELD_BYTES: usize = 256;
+
 /// What carries rows, in the order the tables of an exchange are handed around.
 pub(crate) const ROW_ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Score];
 
 /// Request rows, predictions and scores of one exchange; `None` where a side has no rows.
 pub(crate) type Tables<'a> = [Option<&'a Table>; 3];
 
-/// The form of one table. Positional rows are told apart by width, so that a client that sends the wrong width does not
-/// pollute the schema of those who send the right one.
+/// The form of one table. Positional rows are told apart by width, so that a client that sends the wrong
+/// width does not pollute the schema of those who send the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Positional(usize),
@@ -93,6 +99,8 @@ pub(crate) struct OpenSchema {
     columns: Vec<Column>,
     dictionaries: Vec<Codes>,
     row_bytes: usize,
+    /// Bytes of field names and dictionaries, with what stands around each.
+    names_bytes: usize,
     grown: bool,
     snapshot: Arc<Schema>,
     limits: SchemaLimits,
@@ -132,6 +140,7 @@ impl OpenSchema {
             dictionaries: columns.iter().map(|_| Codes::default()).collect(),
             columns,
             row_bytes: ROW_BYTES,
+            names_bytes: 0,
             grown: true,
             snapshot: Arc::new(snapshot),
             limits,
@@ -142,8 +151,8 @@ impl OpenSchema {
         self.snapshot.id
     }
 
-    /// True if an exchange of this form belongs here. A side that is absent fits any form, and a side that this schema
-    /// has not seen yet takes the form of the first exchange that has it.
+    /// True if an exchange of this form belongs here. A side that is absent fits any form, and a side that
+    /// this schema has not seen yet takes the form of the first exchange that has it.
     pub(crate) fn fits(&self, route: &Arc<ObservedRoute>, signature: &Signature) -> bool {
         let sides = self.signature.iter().zip(signature);
         sides.into_iter().all(|(mine, its)| mine.is_none() || its.is_none() || mine == its)
@@ -212,12 +221,14 @@ impl OpenSchema {
             return *code;
         }
         // The last place is for all that come after it.
-        let full = dictionary.len() + 1 >= self.limits.codes;
+        let full = dictionary.len() + 1 >= self.limits.codes
+            || self.names_bytes + text.len() + NAME_BYTES > self.limits.names_bytes;
         self.turned_away.codes += u64::from(full);
         let text = if full { Column::OTHER } else { text };
         if let Some(code) = dictionary.get(text) {
             return *code;
         }
+        self.names_bytes += text.len() + NAME_BYTES;
         let text: Arc<str> = text.into();
         let code = self.columns[column].codes.len() as u32;
         self.columns[column].codes.push(text.clone());
@@ -245,7 +256,7 @@ impl OpenSchema {
 
     /// Fills `order` for this table; unchanged names cost one comparison a field.
     fn align(&mut self, side: usize, table: &Table) {
-        let Side { names, order, width, .. } = &self.sides[side];
+        let Side { names, width, .. } = &self.sides[side];
         match &table.fields {
             Fields::Positional if names.is_empty() && *width == table.width => {}
             Fields::Positional => {
@@ -265,11 +276,14 @@ impl OpenSchema {
     }
 
     fn order_by(&mut self, side: usize, names: impl Iterator<Item = Arc<str>>) {
+        let SchemaLimits { columns, text_bytes, names_bytes, .. } = self.limits;
         let Side { slots, by_name, order, .. } = &mut self.sides[side];
         order.clear();
         for name in names {
             let known = by_name.get(&name).copied();
-            let full = slots.len() >= self.limits.columns || name.len() > self.limits.text_bytes;
+            let bytes = name.len() + FIELD_BYTES;
+            let full =
+                slots.len() >= columns || name.len() > text_bytes || self.names_bytes + bytes > names_bytes;
             order.push(match known {
                 Some(slot) => slot,
                 None if full => {
@@ -277,6 +291,7 @@ impl OpenSchema {
                     NONE
                 }
                 None => {
+                    self.names_bytes += bytes;
                     let slot = slots.len() as u32;
                     slots.push(Slot::EMPTY);
                     by_name.insert(name, slot);
@@ -286,8 +301,8 @@ impl OpenSchema {
         }
     }
 
-    /// A field has no column until it carried a value, so that a text field that begins with a null does not get a
-    /// number column that is always empty.
+    /// A field has no column until it carried a value, so that a text field that begins with a null does not
+    /// get a number column that is always empty.
     fn grow(&mut self, side: usize, table: &Table) {
         for field in 0..self.sides[side].order.len() {
             if self.number_column(side, field).is_none() && has_number(table, field) {
@@ -351,7 +366,8 @@ fn exchange_column(role: Role) -> Column {
     Column { role, name: role.as_str().into(), kind, codes }
 }
 
-/// What stands for a text that is too long to keep: its length in seven classes, so that a dictionary holds few of them.
+/// What stands for a text that is too long to keep: its length in seven classes, so that a dictionary holds
+/// few of them.
 fn length_class(bytes: usize) -> &'static str {
     match bytes {
         0..=256 => "(text up to 256 bytes)",

@@ -1,7 +1,7 @@
 //! A telemetry thread: swap shards, batch what is in them, close what is old, sleep.
 
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Release};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,10 @@ use crate::latch::Ticket;
 /// How often idle schemas and models are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// After passes that found nothing a thread looks less often, at most this much: an idle gateway should cost
+/// nothing.
+const IDLE_FACTOR: u32 = 4;
+
 /// What a telemetry thread is asked to do.
 pub(crate) enum Order {
     /// Take everything, close everything, and pass the ticket on to the judges.
@@ -25,22 +29,24 @@ pub(crate) enum Order {
 }
 
 /// Orders to one thread.
-#[derive(Default)]
 pub(crate) struct Mailbox {
     any: AtomicBool,
-    orders: Mutex<Vec<Order>>,
+    /// `None`: the thread has ended, and nothing is settled any more.
+    orders: Mutex<Option<Vec<Order>>>,
     thread: OnceLock<Thread>,
-    /// The thread has ended: nothing is settled any more.
-    gone: AtomicBool,
 }
 
 impl Mailbox {
+    pub(crate) fn new() -> Self {
+        Self { any: AtomicBool::new(false), orders: Mutex::new(Some(Vec::new())), thread: OnceLock::new() }
+    }
+
     pub(crate) fn post(&self, order: Order) {
-        // An order to a thread that has ended is dropped, and its ticket with it.
-        if self.gone.load(std::sync::atomic::Ordering::Acquire) {
-            return;
+        match &mut *self.lock() {
+            Some(orders) => orders.push(order),
+            // An order to a thread that has ended is dropped, and its ticket with it.
+            None => return,
         }
-        self.lock().push(order);
         self.any.store(true, Release);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
@@ -48,10 +54,14 @@ impl Mailbox {
     }
 
     fn take(&self) -> Vec<Order> {
-        if self.any.swap(false, AcqRel) { std::mem::take(&mut *self.lock()) } else { Vec::new() }
+        if !self.any.swap(false, AcqRel) {
+            return Vec::new();
+        }
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Order>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Order>>> {
+        // Nothing under this lock can panic half way.
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,8 +71,8 @@ struct Gone(Arc<Mailbox>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.0.gone.store(true, Release);
-        let left = std::mem::take(&mut *self.0.lock());
+        // A ticket among them may run its callback: not under the lock.
+        let left = self.0.lock().take();
         drop(left);
     }
 }
@@ -85,7 +95,7 @@ pub(crate) struct TelemetryThread {
     pub(crate) poll: Duration,
     /// The first thread governs.
     pub(crate) governor: Option<Governor>,
-    pub(crate) used_ns: Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) used_ns: Arc<AtomicU64>,
     /// Dropped at the end.
     pub(crate) ticket: Ticket,
 }
@@ -101,12 +111,13 @@ impl TelemetryThread {
         let mut cpu = CpuMeter::new(used_ns, common.metrics.cpu.get(&[&index.to_string()]));
         let mut batcher = Batcher::new(common.clone(), threads, Instant::now());
         let mut swept = Instant::now();
+        let mut pause = poll;
         loop {
             // Orders first: what was handed off before an order was posted is in the shards by now.
             let orders = mailbox.take();
             let now = Instant::now();
             batcher.set_time(now, unix_ns());
-            sources.iter_mut().for_each(|source| source.drain(&mut batcher));
+            let taken: usize = sources.iter_mut().map(|source| source.drain(&mut batcher)).sum();
             batcher.close_aged();
             if obey(&orders, &mut batcher, &common) {
                 break;
@@ -121,23 +132,27 @@ impl TelemetryThread {
             if let Some(governor) = &mut governor {
                 governor.pass(now);
             }
-            std::thread::park_timeout(poll);
+            pause = if taken > 0 { poll } else { (pause * 2).min(poll * IDLE_FACTOR) };
+            std::thread::park_timeout(pause);
         }
         cpu.publish();
     }
 }
 
 impl Source {
-    fn drain(&mut self, batcher: &mut Batcher) {
+    /// Batches what was handed off. Returns how many exchanges that were.
+    fn drain(&mut self, batcher: &mut Batcher) -> usize {
         let (mut shard, _) = self.handoff.swap(std::mem::take(&mut self.spare));
         self.bytes.set(shard.bytes() as f64);
         let mut exchanges = std::mem::take(&mut shard.exchanges);
+        let taken = exchanges.len();
         for exchange in exchanges.drain(..) {
             batcher.take(&shard, exchange);
         }
         shard.exchanges = exchanges;
         shard.clear();
         self.spare = shard;
+        taken
     }
 }
 

@@ -154,12 +154,16 @@ impl<M: Metric> Family<M> {
 
     /// A private cell of a label set, for one writer only.
     pub fn local(&self, labels: &[&str]) -> Arc<M> {
-        self.with_series(labels, |series, shape| {
-            series.fold_abandoned();
-            let cell = Arc::new(M::zero(shape));
-            series.local.push(cell.clone());
-            cell
-        })
+        self.with_series(labels, Series::local)
+    }
+
+    /// A private cell of the overflow set that these labels fall to: for a caller with a cap of its own.
+    pub fn local_overflow(&self, labels: &[&str]) -> Arc<M> {
+        let mut all = self.lock();
+        self.0.overflowed.fetch_add(1, Relaxed);
+        let shape = &self.0.spec.shape;
+        let series = all.entry(self.overflow_key(labels)).or_insert_with(|| Series::new(true, shape));
+        series.local(shape)
     }
 
     /// Makes label sets that are known beforehand, so that they are exported at 0 from the first scrape:
@@ -230,12 +234,7 @@ impl<M: Metric> Family<M> {
         } else {
             intern(labels)
         };
-        let series = all.entry(key).or_insert_with(|| Series {
-            overflow,
-            shared: Arc::new(M::zero(&spec.shape)),
-            local: Vec::new(),
-            seen: None,
-        });
+        let series = all.entry(key).or_insert_with(|| Series::new(overflow, &spec.shape));
         take(series, &spec.shape)
     }
 
@@ -257,6 +256,17 @@ impl<M: Metric> Family<M> {
 }
 
 impl<M: Metric> Series<M> {
+    fn new(overflow: bool, shape: &Shape) -> Self {
+        Self { overflow, shared: Arc::new(M::zero(shape)), local: Vec::new(), seen: None }
+    }
+
+    fn local(&mut self, shape: &Shape) -> Arc<M> {
+        self.fold_abandoned();
+        let cell = Arc::new(M::zero(shape));
+        self.local.push(cell.clone());
+        cell
+    }
+
     /// True if the value has not changed for [`IDLE`] and nobody can change it; notes the value if it has.
     fn idle(&mut self, now: Duration) -> bool {
         let value = self.value();
