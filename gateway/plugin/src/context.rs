@@ -10,6 +10,7 @@ use weir_telemetry::log::{Field, Level, Logger};
 
 use crate::bindings::weir::plugin::{host, types};
 use crate::conditions::{gauge, with_key};
+use crate::engine::{EPOCHS_BEFORE_LOOK, TICK, thread_cpu_ns};
 use crate::handles::{Asked, Handles, Kind, NO_HANDLE, Target};
 use crate::limiter::Limiter;
 use crate::metrics::{Cells, Dropped};
@@ -37,9 +38,9 @@ pub(crate) struct Context {
     pub(crate) limiter: Limiter,
     /// Unix time of the running call.
     pub(crate) now_ns: u64,
-    /// CPU time of the thread when the running call began, and how much more it may use.
-    pub(crate) began_ns: u64,
+    /// CPU time that the running call may use, and that of the thread when the watchdog first looked at it.
     pub(crate) cpu: Duration,
+    pub(crate) seen_ns: Option<u64>,
     log: Gate,
     cells: Arc<Cells>,
 }
@@ -54,11 +55,21 @@ impl Context {
             models: HashMap::default(),
             limiter: Limiter::new(memory),
             now_ns: 0,
-            began_ns: 0,
             cpu: Duration::ZERO,
+            seen_ns: None,
             log,
             cells: cells.clone(),
         }
+    }
+
+    /// Whether the running call has used up its CPU time; asked by the watchdog once it has run for a while. An epoch is
+    /// wall time and would end calls that were merely preempted.
+    pub(crate) fn is_overdue(&mut self) -> bool {
+        let now = thread_cpu_ns();
+        let seen = *self.seen_ns.get_or_insert(now);
+        // Before the first look it used no more than the time until then.
+        let before = TICK * EPOCHS_BEFORE_LOOK as u32;
+        before + Duration::from_nanos(now.saturating_sub(seen)) >= self.cpu
     }
 
     /// The log gate, for the next instance of the same plugin.

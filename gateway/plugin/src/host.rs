@@ -95,14 +95,15 @@ impl Host {
         let running: Vec<Arc<Prepared>> = self.running().values().map(|it| it.prepared.clone()).collect();
         let mut ready = running.clone();
         let (mut plugins, mut errors, mut keys) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for spec in &specs {
-            let refuse = |fault: LoadFault| fault.of(&spec.key, &spec.path);
-            if !keys.insert(spec.key.clone()) {
+        for spec in specs {
+            let (key, path) = (spec.key.clone(), spec.path.clone());
+            let refuse = |fault: LoadFault| fault.of(&key, &path);
+            if !keys.insert(key.clone()) {
                 errors.push(refuse(LoadFault::DuplicateKey));
                 continue;
             }
             let component = digest(&spec.component);
-            if let Some(same) = running.iter().find(|running| running.is(spec, &component)) {
+            if let Some(same) = running.iter().find(|running| running.is(&spec, &component)) {
                 plugins.push(same.clone());
                 continue;
             }
@@ -129,7 +130,7 @@ impl Host {
         let first = |faults: Vec<LoadFault>| {
             faults.into_iter().next().unwrap_or_else(|| LoadFault::Compile("for no reason".to_owned()))
         };
-        prepared::prepare(&self.0, spec, &[]).map_err(|faults| refuse(first(faults)))
+        prepared::prepare(&self.0, spec.clone(), &[]).map_err(|faults| refuse(first(faults)))
     }
 
     pub(crate) fn watchdog(&self) -> &Arc<Watchdog> {

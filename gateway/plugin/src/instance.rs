@@ -9,7 +9,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use crate::bindings::exports::weir::plugin::{plugin, snapshot};
 use crate::bindings::weir::plugin::types;
 use crate::context::{Context, Gate};
-use crate::engine::{EPOCHS_BEFORE_LOOK, Watchdog, thread_cpu_ns};
+use crate::engine::{EPOCHS_BEFORE_LOOK, Watchdog};
 use crate::fault::{Budget, Fault};
 use crate::link::Linked;
 use crate::metrics::Cells;
@@ -18,7 +18,7 @@ use crate::spec::Limits;
 use crate::state::State;
 
 /// Epochs between two looks at the CPU time of a call that runs long.
-const EPOCHS_BETWEEN_LOOKS: u64 = 2;
+const EPOCHS_BETWEEN_LOOKS: u64 = 1;
 
 /// A live instance.
 pub(crate) struct Instance {
@@ -71,12 +71,13 @@ impl Instance {
         let mut store = Store::new(linked.pre.engine(), context);
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(limits.result_bytes);
-        // An epoch is wall time and would end a call that was merely preempted; CPU time decides.
-        store.epoch_deadline_callback(|store| {
-            let context = store.data();
-            let used = thread_cpu_ns().saturating_sub(context.began_ns);
-            let over = u128::from(used) > context.cpu.as_nanos();
-            Ok(if over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(EPOCHS_BETWEEN_LOOKS) })
+        store.epoch_deadline_callback(|mut store| {
+            let overdue = store.data_mut().is_overdue();
+            Ok(if overdue {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(EPOCHS_BETWEEN_LOOKS)
+            })
         });
         let call = limits.start("instantiate", now_ns);
         let mut loose = Loose { store: &mut store, watchdog, cells };
@@ -187,7 +188,7 @@ impl Loose<'_> {
         mem::swap(&mut context.state, state);
         context.now_ns = now_ns;
         context.cpu = budget.cpu;
-        context.began_ns = thread_cpu_ns();
+        context.seen_ns = None;
         self.store.set_epoch_deadline(EPOCHS_BEFORE_LOOK);
         let watched = self.watchdog.watch();
         let result = match self.store.set_fuel(budget.fuel) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_exchange::status::PluginState;
 use weir_exchange::{Batch, Schema, SchemaId, Verdict};
@@ -13,10 +13,11 @@ use crate::bindings::exports::weir::plugin::snapshot;
 use crate::bindings::weir::plugin::types;
 use crate::breaker::Breaker;
 use crate::context::Gate;
-use crate::engine::{Watchdog, thread_cpu_ns};
+use crate::engine::Watchdog;
 use crate::exports::Exports;
 use crate::fault::{Fault, FaultKind};
 use crate::instance::{Instance, Surroundings};
+use crate::meter::Meter;
 use crate::metrics::{Lost, SnapshotEnd};
 use crate::prepared::Prepared;
 use crate::share::Share;
@@ -47,6 +48,7 @@ pub struct PluginJudge {
     saved: Option<snapshot::State>,
     breaker: Breaker,
     share: Share,
+    meter: Meter,
     /// Exchanges lost since the last batch that was judged.
     missed: u64,
     tick_due: Option<u64>,
@@ -97,6 +99,7 @@ impl PluginJudge {
             saved: None,
             breaker: Breaker::new(),
             share: Share::new(cpu),
+            meter: Meter::default(),
             missed: 0,
             tick_due: None,
             save_due: None,
@@ -131,10 +134,10 @@ impl PluginJudge {
             self.lose(reason, batch);
             return Vec::new();
         }
-        let (began, clock) = (thread_cpu_ns(), Instant::now());
+        let began = Instant::now();
         let judged = self.judge(batch, now_unix_ns);
-        self.slot.cells.duration.observe_local(clock.elapsed().as_secs_f64());
-        self.spent(began);
+        let took = self.spent(began);
+        self.slot.cells.duration.observe_local(took.as_secs_f64());
         match judged {
             Ok(applied) => {
                 self.missed = 0;
@@ -188,7 +191,7 @@ impl PluginJudge {
         if let (Some(instance), Some(_)) = (&mut self.instance, view) {
             let now = instance.context().now_ns;
             let call = self.around.limits.call("retire", 0, now);
-            let began = thread_cpu_ns();
+            let began = Instant::now();
             let retired = instance.retire(call, &mut self.state, schema.0);
             self.spent(began);
             if let Err(fault) = retired {
@@ -209,7 +212,7 @@ impl PluginJudge {
         let limits = &self.around.limits;
         let bounds = StateLimits { series: limits.series, windows: limits.memory };
         let plan = self.prepared.plan.clone();
-        self.state = Box::new(state.redeclared(&self.prepared.spec.key, &plan, bounds, &self.slot.cells));
+        *self.state = state.redeclared(&self.prepared.spec.key, &plan, bounds, &self.slot.cells);
         if let Some(exports) = &self.exports {
             self.state.families.iter().for_each(|family| exports.attach(&self.prepared.spec.key, family));
         }
@@ -265,7 +268,7 @@ impl PluginJudge {
     }
 
     fn tick_plugin(&mut self, now: u64) {
-        let began = thread_cpu_ns();
+        let began = Instant::now();
         let ticked = self.call_tick(now);
         self.spent(began);
         match ticked {
@@ -359,7 +362,7 @@ impl PluginJudge {
     fn save(&mut self, now: u64) {
         self.save_due = None;
         let Some(instance) = &mut self.instance else { return };
-        let began = thread_cpu_ns();
+        let began = Instant::now();
         let call = self.around.limits.call("save", 0, now);
         let saved = instance.save(call, &mut self.state);
         self.spent(began);
@@ -430,10 +433,13 @@ impl PluginJudge {
         self.missed = self.missed.saturating_add(batch.exchanges as u64);
     }
 
-    fn spent(&mut self, began: u64) {
-        let used = thread_cpu_ns().saturating_sub(began);
+    /// Charges a call that began then and has just ended. Gives its duration.
+    fn spent(&mut self, began: Instant) -> Duration {
+        let took = began.elapsed();
+        let used = self.meter.charge(took);
         self.share.used(used);
         self.slot.cells.cpu.add_f64(used as f64 / 1e9);
+        took
     }
 
     /// Counts verdicts and logs what began or ended.

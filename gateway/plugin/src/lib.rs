@@ -23,6 +23,7 @@ mod instance;
 mod judge;
 mod limiter;
 mod link;
+mod meter;
 mod metrics;
 mod plan;
 mod prepared;

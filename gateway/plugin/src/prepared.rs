@@ -50,7 +50,7 @@ impl Prepared {
 /// Prepares one plugin; `ready` are components that need not be compiled again.
 pub(crate) fn prepare(
     host: &Inner,
-    spec: &PluginSpec,
+    spec: PluginSpec,
     ready: &[Arc<Prepared>],
 ) -> Result<(Arc<Prepared>, usize), Vec<LoadFault>> {
     let one = |fault| vec![fault];
@@ -69,9 +69,9 @@ pub(crate) fn prepare(
     if let Err(error) = serde_json::from_str::<Map<String, Value>>(&spec.settings) {
         return Err(one(LoadFault::SettingsForm(error.to_string())));
     }
-    let (identity, plan) = interview(host, spec, &linked)?;
+    let (identity, plan) = interview(host, &spec, &linked)?;
     let size = spec.component.len();
-    let spec = PluginSpec { component: Arc::from([]), ..spec.clone() };
+    let spec = PluginSpec { component: Arc::from([]), ..spec };
     let prepared = Arc::new(Prepared { spec, digest, size, linked, identity, plan: Arc::new(plan) });
     let memory = trial(&prepared, &host.watchdog).map_err(one)?;
     Ok((prepared, memory))

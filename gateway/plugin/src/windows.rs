@@ -228,7 +228,7 @@ mod tests {
         windows.feed(place, Some(&"x".into()), 5, &[1.0]);
         windows.sweep(1000, |model| &*model[1] == "m");
         assert_eq!((count(&windows, place, None), count(&windows, place, Some("x"))), (Some(1), None));
-        assert_eq!(windows.feed(place, None, 990, &[1.0]).late, 0);
+        assert_eq!(windows.feed(place, None, 1000, &[1.0]).late, 0);
         assert_eq!(windows.feed(place, None, 5, &[1.0]).late, 1);
     }
 }

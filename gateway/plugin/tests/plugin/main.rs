@@ -1,0 +1,7 @@
+//! The plugin host with real components: small ones, written as WebAssembly text.
+
+mod life;
+mod limits;
+mod load;
+mod outcome;
+mod support;
