@@ -1,7 +1,6 @@
 //! How sure a classifier is: probability of the class it chose, its lead over the runner-up, entropy, and a condition for
 //! when too many answers are unsure.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use weir_plugin_sdk::json;
@@ -45,8 +44,8 @@ pub struct Confidence {
     invalid: Counter,
     window: Window,
     low_confidence: Condition,
-    /// Models for which the condition holds: route, model, version.
-    unsure: BTreeSet<[String; 3]>,
+    /// Models for which the condition holds.
+    unsure: Vec<String>,
     rows: Vec<Row>,
     /// By class: where its rows begin in `sorted`.
     starts: Vec<usize>,
@@ -128,7 +127,7 @@ impl Plugin for Confidence {
                 labels: &[],
             }),
             low_confidence: manifest.condition("low_confidence", "Too large a share of unsure rows.", &[]),
-            unsure: BTreeSet::new(),
+            unsure: Vec::new(),
             rows: Vec::new(),
             starts: Vec::new(),
             sorted: Default::default(),
@@ -163,17 +162,21 @@ impl Plugin for Confidence {
     fn tick(&mut self, schema: &Schema, _now_ns: u64, out: &mut Outcome) {
         let Some(seen) = out.read(self.window, &[]) else { return };
         let share = seen.bins[0] as f64 / seen.count.max(1) as f64;
-        let model = [schema.route.clone(), schema.model.clone(), schema.model_version.clone()];
+        let model = schema.model_key();
         // Once raised it needs a clearly lower share to end, or too few rows to say.
         let bar = if self.unsure.contains(&model) { self.clear_share } else { self.settings.min_share };
         let active = seen.count >= self.settings.min_rows.max(1) && share >= bar;
-        let _ = if active { self.unsure.insert(model) } else { self.unsure.remove(&model) };
+        self.unsure.retain(|it| *it != model);
+        if active {
+            self.unsure.push(model);
+        }
         out.condition(self.low_confidence, &[], active, (share, seen.count));
     }
 
     fn retire(&mut self, schema: &Schema) {
         // Should the model have other schemas, its condition ends a little early at worst.
-        self.unsure.remove(&[schema.route.clone(), schema.model.clone(), schema.model_version.clone()]);
+        let model = schema.model_key();
+        self.unsure.retain(|it| *it != model);
     }
 
     fn save(&self) -> Option<(u32, Vec<u8>)> {

@@ -4,7 +4,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use plan::{Feature, Plan};
 use weir_plugin_sdk::prelude::*;
@@ -52,15 +52,14 @@ pub struct FeatureStats {
     settings: Settings,
     value: Histogram,
     /// Of features with edges of their own.
-    values: BTreeMap<String, Histogram>,
+    values: Vec<(String, Histogram)>,
     rows: Counter,
     missing: Counter,
     out_of_range: Counter,
     unseen: Counter,
     category: Counter,
     untracked: Counter,
-    /// By schema.
-    plans: BTreeMap<u32, Plan>,
+    plans: PerSchema<Plan>,
     /// By row of the batch: has it any feature at all?
     present: Vec<bool>,
     /// By code of a column.
@@ -101,7 +100,7 @@ impl Plugin for FeatureStats {
             unseen,
             category: manifest.counter(category),
             untracked: manifest.counter(untracked),
-            plans: BTreeMap::new(),
+            plans: PerSchema::default(),
             present: Vec::new(),
             counts: Vec::new(),
             settings,
@@ -110,7 +109,7 @@ impl Plugin for FeatureStats {
 
     fn observe(&mut self, batch: &Batch, out: &mut Outcome) {
         let schema = batch.schema();
-        let mut plan = self.plans.remove(&schema.id).unwrap_or_default();
+        let mut plan = self.plans.remove(schema).unwrap_or_default();
         // Series that could stay at nothing are shown at 0 once, for the increase of what is first seen at 40 is 0.
         let fresh = plan.update(schema, &self.settings);
         self.mark_present(batch);
@@ -121,11 +120,11 @@ impl Plugin for FeatureStats {
         if plan.untracked > 0 {
             out.add(self.untracked, &[], (plan.untracked * rows) as f64);
         }
-        self.plans.insert(schema.id, plan);
+        self.plans.of(schema, || plan);
     }
 
     fn retire(&mut self, schema: &Schema) {
-        self.plans.remove(&schema.id);
+        self.plans.remove(schema);
     }
 }
 
@@ -156,7 +155,8 @@ impl FeatureStats {
                 unseen += usize::from(!feature.knows_number(*x));
             }
             if there > 0 {
-                let histogram = self.values.get(&feature.name).copied().unwrap_or(self.value);
+                let own = self.values.iter().find(|(name, _)| *name == feature.name);
+                let histogram = own.map_or(self.value, |(_, own)| *own);
                 out.observe(histogram, &label, ColumnValues(i));
             }
         }
@@ -207,13 +207,15 @@ fn check(settings: &Settings, faults: &mut Faults) {
     faults.check(rising(&settings.edges) && !settings.edges.is_empty(), "/edges", order);
     faults.check((1..=1000).contains(&settings.max_features), "/max_features", few);
     faults.check((1..=1000).contains(&settings.max_categories), "/max_categories", few);
-    let mut names = BTreeSet::new();
+    let mut names = Vec::new();
     for (name, feature) in &settings.features {
         let path = format!("/features/{name}");
         let ordered = feature.min.zip(feature.max).is_none_or(|(min, max)| min <= max);
         faults.check(ordered, &path, "expected `min` to be at most `max`");
         faults.check(rising(&feature.edges), &format!("{path}/edges"), order);
-        let taken = !feature.edges.is_empty() && !names.insert(slug(name));
+        let own = (!feature.edges.is_empty()).then(|| slug(name));
+        let taken = own.as_ref().is_some_and(|own| names.contains(own));
+        names.extend(own);
         faults.check(!taken, &format!("{path}/edges"), "another feature's histogram has the same name");
         let looked_at = settings.only.is_empty() || settings.only.contains(name);
         faults.check(looked_at, &path, "not in `only`");

@@ -62,8 +62,9 @@ impl Plan {
             });
             named[known].1[usize::from(column.kind == Kind::Code)] = Some(i);
         }
-        // Stable: of equals, the order of the data.
-        named.sort_by_key(|(name, _)| !settings.features.contains_key(*name));
+        let (known, others): (Vec<_>, Vec<_>) =
+            named.into_iter().partition(|(name, _)| settings.features.contains_key(*name));
+        let named = [known, others].concat();
         let tracked = named.len().min(settings.max_features as usize);
         self.untracked = named.len() - tracked;
         let make = |(name, columns): &(&str, _)| Feature::new(name, *columns, settings.features.get(*name));

@@ -1,11 +1,9 @@
 //! The classes a model has answered with.
 
-use std::collections::BTreeSet;
-
 use weir_plugin_sdk::prelude::*;
 
 /// The classes of a model by name.
-pub(crate) type Seen = BTreeSet<String>;
+pub(crate) type Seen = Vec<String>;
 
 /// Where a schema has the class of a row, and which were looked up already: what is known costs one comparison a row.
 #[derive(Debug)]
@@ -43,26 +41,26 @@ impl Classes {
             }
             _ => Source::Unknown,
         };
-        let Schema { route, model, model_version, .. } = schema;
-        Self { model: format!("{route}\n{model}\n{model_version}"), source }
+        Self { model: schema.model_key(), source }
     }
 
-    /// Route, model and version.
+    /// Whose classes they are.
     pub(crate) fn model(&self) -> &str {
         &self.model
     }
 
-    /// Rows with a class that `is_new` says is new, asked once for each class. `top` is the highest score by row.
+    /// Rows, rising, with a class that `is_new` says is new, asked once for each class. `top` is the highest score by row.
     pub(crate) fn first_rows(
         &mut self,
         batch: &Batch,
         top: &[f64],
-        mut is_new: impl FnMut(String) -> bool,
+        mut is_new: impl FnMut(&str) -> bool,
     ) -> Vec<u32> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<u32> = Vec::new();
         let mut ask = |row: usize, class: &str| {
-            if is_new(class.to_owned()) {
-                rows.push(row as u32);
+            if is_new(class) {
+                let row = row as u32;
+                rows.insert(rows.partition_point(|before| *before < row), row);
             }
         };
         match &mut self.source {
@@ -92,7 +90,6 @@ impl Classes {
                         ask(row, &batch.schema().columns[*column].name);
                     }
                 }
-                rows.sort_unstable();
             }
         }
         rows

@@ -5,7 +5,6 @@ mod classes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use classes::{Classes, Seen};
@@ -36,10 +35,9 @@ settings! {
 pub struct Sampler {
     settings: Settings,
     reasons: Reasons,
-    /// By route, model and version: the classes seen.
-    seen: BTreeMap<String, Seen>,
-    /// By schema.
-    classes: BTreeMap<u32, Classes>,
+    /// By model: the classes seen.
+    seen: Vec<(String, Seen)>,
+    classes: PerSchema<Classes>,
     /// By row of the batch: the highest score.
     top: Vec<f64>,
 }
@@ -77,7 +75,7 @@ impl Plugin for Sampler {
             new_class: manifest.reason("new_class"),
             rest: manifest.reason("rest"),
         };
-        Self { settings, reasons, seen: BTreeMap::new(), classes: BTreeMap::new(), top: Vec::new() }
+        Self { settings, reasons, seen: Vec::new(), classes: PerSchema::default(), top: Vec::new() }
     }
 
     fn observe(&mut self, batch: &Batch, out: &mut Outcome) {
@@ -94,8 +92,8 @@ impl Plugin for Sampler {
 
     fn retire(&mut self, schema: &Schema) {
         // What other schemas of the model have looked up they do not ask for again.
-        if let Some(classes) = self.classes.remove(&schema.id) {
-            self.seen.remove(classes.model());
+        if let Some(classes) = self.classes.remove(schema) {
+            self.seen.retain(|(model, _)| model != classes.model());
         }
     }
 
@@ -140,14 +138,21 @@ impl Sampler {
     /// Exchanges with the first row of a class.
     fn keep_new_classes(&mut self, batch: &Batch, out: &mut Outcome) {
         let schema = batch.schema();
-        // Most models have been seen: no name is made up for them anew.
-        let classes = self.classes.entry(schema.id).or_insert_with(|| Classes::of(schema));
-        let seen = match self.seen.get_mut(classes.model()) {
-            Some(seen) => seen,
-            None => self.seen.entry(classes.model().to_owned()).or_default(),
-        };
+        let classes = self.classes.of(schema, || Classes::of(schema));
+        let at = self.seen.iter().position(|(model, _)| model == classes.model());
+        let at = at.unwrap_or_else(|| {
+            self.seen.push((classes.model().to_owned(), Seen::new()));
+            self.seen.len() - 1
+        });
+        let seen = &mut self.seen[at].1;
         let most = self.settings.max_classes as usize;
-        let rows = classes.first_rows(batch, &self.top, |class| seen.len() < most && seen.insert(class));
+        let rows = classes.first_rows(batch, &self.top, |class| {
+            let new = seen.len() < most && !seen.iter().any(|it| it == class);
+            if new {
+                seen.push(class.to_owned());
+            }
+            new
+        });
         out.keep(self.reasons.new_class, 1.0, exchanges(batch, rows));
     }
 }

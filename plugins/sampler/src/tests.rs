@@ -58,6 +58,16 @@ fn classes_may_be_numbers_or_scores() {
 }
 
 #[test]
+fn an_exchange_with_several_new_classes_is_kept_once() {
+    let table = Table::rows(3)
+        .of_exchanges(&[0, 0, 1], 2)
+        .numbers(role::SCORE, "a", &[0.9, 0.1, 0.0])
+        .numbers(role::SCORE, "b", &[0.1, 0.0, 0.9])
+        .numbers(role::SCORE, "c", &[0.0, 0.9, 0.1]);
+    expect(&mut harness("{}"), &table, &[(0, "new_class"), (1, "new_class")]);
+}
+
+#[test]
 fn a_lone_number_is_no_class() {
     let table = Table::rows(2).numbers(role::OUTPUT, "output", &[12.5, 13.5]);
     expect(&mut harness("{}"), &table, &[]);

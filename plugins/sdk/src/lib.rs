@@ -56,7 +56,7 @@ pub use manifest::{
     Columns, Condition, Counter, Gauge, Histogram, Manifest, Metric, Reason, Window, WindowSpec, role,
 };
 pub use outcome::{ColumnValues, Outcome, Placed, Summary, Values};
-pub use schema::{Column, Kind, MISSING, Per, Schema, Task};
+pub use schema::{Column, Kind, MISSING, Per, PerSchema, Schema, Task};
 /// For what [`Plugin::save`] writes and [`Plugin::load`] reads, for instance.
 pub use serde_json as json;
 pub use settings::{Fault, Faults, Setting};
@@ -65,7 +65,8 @@ pub use settings::{Fault, Faults, Setting};
 pub mod prelude {
     pub use crate::{
         Batch, Column, ColumnValues, Columns, Condition, Counter, Faults, Gauge, Histogram, Kind, Level,
-        MISSING, Manifest, Metric, Outcome, Plugin, Reason, Schema, Task, Window, WindowSpec, role, settings,
+        MISSING, Manifest, Metric, Outcome, PerSchema, Plugin, Reason, Schema, Task, Window, WindowSpec,
+        role, settings,
     };
 }
 
@@ -127,6 +128,7 @@ macro_rules! export {
                 }
 
                 fn configure(settings: String) -> Result<types::Manifest, Vec<types::Fault>> {
+                    $crate::runtime::report_panics();
                     let (runtime, manifest) = $crate::runtime::Runtime::configure(&settings)?;
                     RUNTIME.with_borrow_mut(|it| *it = Some(runtime));
                     Ok(manifest)

@@ -1,21 +1,27 @@
 //! Between the component's exports and a plugin: keeps schemas and handles.
 
-use std::collections::BTreeMap;
-
 use crate::Plugin;
 use crate::batch::Batch;
 use crate::bindings::weir::plugin::types;
+#[cfg(target_arch = "wasm32")]
+use crate::host;
 use crate::manifest::Manifest;
 use crate::outcome::{Handles, Outcome};
-use crate::schema::Schema;
+use crate::schema::{PerSchema, Schema};
 use crate::settings::{Faults, Setting};
 
 /// A configured plugin.
 #[derive(Debug)]
 pub struct Runtime<P> {
     plugin: P,
-    schemas: BTreeMap<u32, Schema>,
+    schemas: PerSchema<Schema>,
     handles: Handles,
+}
+
+/// Sends the message of a panic to the gateway's log; without this it would say nowhere where and why.
+#[cfg(target_arch = "wasm32")]
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| host::log(host::Level::Error, &panic.to_string())));
 }
 
 /// Who a plugin is.
@@ -45,7 +51,7 @@ impl<P: Plugin> Runtime<P> {
         let mut manifest = Manifest::default();
         let plugin = P::configure(settings.unwrap_or_default(), &mut manifest, &mut faults);
         if faults.list().is_empty() {
-            Ok((Self { plugin, schemas: BTreeMap::new(), handles: Handles::default() }, manifest.0))
+            Ok((Self { plugin, schemas: PerSchema::default(), handles: Handles::default() }, manifest.0))
         } else {
             Err(faults.into_wire())
         }
@@ -53,12 +59,12 @@ impl<P: Plugin> Runtime<P> {
 
     /// A schema is new or has grown.
     pub fn schema(&mut self, delta: types::SchemaDelta) {
-        self.schemas.entry(delta.id).or_insert_with(|| Schema::new(&delta)).grow(delta);
+        self.schemas.entry(delta.id, || Schema::new(&delta)).grow(delta);
     }
 
     /// A schema has gone.
     pub fn retire(&mut self, schema: u32) {
-        if let Some(gone) = self.schemas.remove(&schema) {
+        if let Some(gone) = self.schemas.take(schema) {
             self.plugin.retire(&gone);
             self.handles.retire(schema);
         }
@@ -67,7 +73,7 @@ impl<P: Plugin> Runtime<P> {
     /// Judges a batch.
     pub fn observe(&mut self, wire: &types::Batch) -> types::Outcome {
         let mut outcome = empty();
-        if let Some(schema) = self.schemas.get(&wire.schema) {
+        if let Some(schema) = self.schemas.get(wire.schema) {
             let mut out = Outcome { schema: schema.id, handles: &mut self.handles, wire: &mut outcome };
             self.plugin.observe(&Batch::new(schema, wire), &mut out);
         }
@@ -77,7 +83,9 @@ impl<P: Plugin> Runtime<P> {
     /// Ticks once for each model, with its newest schema.
     pub fn tick(&mut self, now_ns: u64) -> types::Outcome {
         let mut outcome = empty();
-        let newest = |s: &Schema| !self.schemas.range(s.id + 1..).any(|(_, later)| later.same_model(s));
+        let newest = |s: &Schema| {
+            !self.schemas.values().rev().take_while(|it| it.id > s.id).any(|it| it.same_model(s))
+        };
         for schema in self.schemas.values().filter(|s| newest(s)) {
             let mut out = Outcome { schema: schema.id, handles: &mut self.handles, wire: &mut outcome };
             self.plugin.tick(schema, now_ns, &mut out);

@@ -75,6 +75,62 @@ impl Schema {
     pub fn same_model(&self, other: &Self) -> bool {
         (&self.route, &self.model, &self.model_version) == (&other.route, &other.model, &other.model_version)
     }
+
+    /// Route, model and version as one text, for what is kept or saved for each model.
+    pub fn model_key(&self) -> String {
+        [&*self.route, &*self.model, &*self.model_version].join("\n")
+    }
+}
+
+/// What a plugin keeps for each schema. There are a few, so that a sorted list beats a map; forget them in
+/// [`crate::Plugin::retire`].
+#[derive(Clone, Debug)]
+pub struct PerSchema<T>(Vec<(u32, T)>);
+
+impl<T> Default for PerSchema<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> PerSchema<T> {
+    /// What is kept for a schema, made anew if there is nothing yet.
+    pub fn of(&mut self, schema: &Schema, make: impl FnOnce() -> T) -> &mut T {
+        self.entry(schema.id, make)
+    }
+
+    /// Forgets what is kept for a schema.
+    pub fn remove(&mut self, schema: &Schema) -> Option<T> {
+        self.take(schema.id)
+    }
+
+    pub(crate) fn entry(&mut self, id: u32, make: impl FnOnce() -> T) -> &mut T {
+        let at = match self.at(id) {
+            Ok(at) => at,
+            Err(at) => {
+                self.0.insert(at, (id, make()));
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        self.at(id).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(crate) fn take(&mut self, id: u32) -> Option<T> {
+        self.at(id).ok().map(|at| self.0.remove(at).1)
+    }
+
+    /// In the order of their ids: the newest is the last.
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.0.iter().map(|(_, it)| it)
+    }
+
+    fn at(&self, id: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id)
+    }
 }
 
 fn part(kind: Kind, per: Per) -> usize {
