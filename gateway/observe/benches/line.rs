@@ -88,7 +88,7 @@ impl Bench {
         let config = LineConfig { poll, ..LineConfig::default() };
         let line = Line::start(config, vec![handoff.clone()], metrics, sink, Vec::new()).unwrap();
         let route = Arc::new(route(protocol));
-        line.declare(&[route.clone()]);
+        line.declare(std::slice::from_ref(&route));
         assert!(line.settle(PATIENCE), "the thread has started");
         Self { registry, handoff, line, route }
     }
