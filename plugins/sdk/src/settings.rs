@@ -49,6 +49,8 @@ pub trait Setting: Sized {
     fn read(value: &Value, path: &str, faults: &mut Faults) -> Option<Self>;
     /// Its JSON schema.
     fn schema() -> Value;
+    /// The value as it would be written.
+    fn show(&self) -> Value;
 }
 
 /// Declares a struct of settings, each with a doc comment, a type and a default:
@@ -98,11 +100,19 @@ macro_rules! settings {
                 Some(it)
             }
 
+            fn show(&self) -> $crate::json::Value {
+                let mut all = $crate::json::Map::new();
+                $( all.insert(stringify!($field).into(), $crate::settings::Setting::show(&self.$field)); )*
+                all.into()
+            }
+
             fn schema() -> $crate::json::Value {
                 let mut all = $crate::json::Map::new();
+                let default = Self::default();
                 $(
                     let mut one = <$type as $crate::settings::Setting>::schema();
                     one["description"] = concat!($($doc),*).trim().into();
+                    one["default"] = $crate::settings::Setting::show(&default.$field);
                     all.insert(stringify!($field).into(), one);
                 )*
                 $crate::json::json!({ "type": "object", "properties": all, "additionalProperties": false })
@@ -150,7 +160,7 @@ fn wrong<T>(value: &Value, path: &str, wanted: &str, faults: &mut Faults) -> Opt
 }
 
 macro_rules! plain {
-    ($type:ty, $schema:expr, $wanted:literal, $read:expr) => {
+    ($type:ty, $schema:expr, $wanted:literal, $read:expr, $show:expr) => {
         impl Setting for $type {
             fn read(value: &Value, path: &str, faults: &mut Faults) -> Option<Self> {
                 let read: fn(&Value) -> Option<$type> = $read;
@@ -159,32 +169,42 @@ macro_rules! plain {
             fn schema() -> Value {
                 $schema
             }
+            fn show(&self) -> Value {
+                let show: fn(&$type) -> Value = $show;
+                show(self)
+            }
         }
     };
 }
 
-plain!(bool, json!({ "type": "boolean" }), "true or false", Value::as_bool);
-plain!(f64, json!({ "type": "number" }), "a number", Value::as_f64);
-plain!(u64, json!({ "type": "integer", "minimum": 0 }), "a whole number", Value::as_u64);
-plain!(String, json!({ "type": "string" }), "a text", |v| v.as_str().map(str::to_owned));
+plain!(bool, json!({ "type": "boolean" }), "true or false", Value::as_bool, |v| (*v).into());
+plain!(f64, json!({ "type": "number" }), "a number", Value::as_f64, |v| (*v).into());
+plain!(u64, json!({ "type": "integer", "minimum": 0 }), "a whole number", Value::as_u64, |v| (*v).into());
+plain!(String, json!({ "type": "string" }), "a text", |v| v.as_str().map(str::to_owned), |v| v
+    .as_str()
+    .into());
 plain!(
     Duration,
     json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
     "a time with its unit (`500ms`, `10s`, `5m`, `24h`, `7d`)",
-    |v| duration(v.as_str()?)
+    |v| duration(v.as_str()?),
+    |v| shown(*v).into()
 );
+
+/// Units of time and their milliseconds, longest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(ms).map(Duration::from_millis)
+    let (_, ms) = UNITS.iter().find(|(known, _)| *known == unit)?;
+    digits.parse::<u64>().ok()?.checked_mul(*ms).map(Duration::from_millis)
+}
+
+fn shown(time: Duration) -> String {
+    let ms = time.as_millis() as u64;
+    let fits = |(_, unit): &&(&str, u64)| ms >= *unit && ms.is_multiple_of(*unit);
+    let (name, unit) = UNITS.iter().find(fits).unwrap_or(&("s", 1000));
+    format!("{}{name}", ms / unit)
 }
 
 impl<T: Setting> Setting for Option<T> {
@@ -193,6 +213,9 @@ impl<T: Setting> Setting for Option<T> {
     }
     fn schema() -> Value {
         json!({ "anyOf": [T::schema(), { "type": "null" }] })
+    }
+    fn show(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::show)
     }
 }
 
@@ -208,6 +231,9 @@ impl<T: Setting> Setting for Vec<T> {
     }
     fn schema() -> Value {
         json!({ "type": "array", "items": T::schema() })
+    }
+    fn show(&self) -> Value {
+        self.iter().map(T::show).collect()
     }
 }
 
@@ -225,6 +251,9 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
     fn schema() -> Value {
         json!({ "type": "object", "additionalProperties": T::schema() })
     }
+    fn show(&self) -> Value {
+        self.iter().map(|(key, v)| (key.clone(), v.show())).collect()
+    }
 }
 
 /// For a plugin without settings.
@@ -234,6 +263,9 @@ impl Setting for () {
     }
     fn schema() -> Value {
         json!({ "type": "object", "additionalProperties": false })
+    }
+    fn show(&self) -> Value {
+        json!({})
     }
 }
 
@@ -290,15 +322,20 @@ mod tests {
     fn times_carry_their_unit() {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("7d"), Some(Duration::from_secs(7 * 86_400)));
+        for text in ["250ms", "90s", "10m", "36h", "7d", "0s"] {
+            assert_eq!(shown(duration(text).unwrap()), text);
+        }
         for bad in ["10", "s", "1.5s", "-1s", "10 s", "99999999999999999999d", "18446744073709551615d"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn doc_comments_become_the_schema() {
+    fn doc_comments_and_defaults_become_the_schema() {
         let schema = Outer::schema();
         assert_eq!(schema["properties"]["window"]["description"], "How long.");
+        assert_eq!(schema["properties"]["window"]["default"], "1s");
+        assert_eq!(schema["properties"]["features"]["default"], json!({}));
         assert_eq!(schema["additionalProperties"], false);
     }
 }
