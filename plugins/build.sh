@@ -34,7 +34,8 @@ install_debian_sources() {
     local packages=("${debian_packages[@]}")
     linker >/dev/null || packages+=(lld-19)
     echo "build.sh: no $target in the Rust toolchain: installing Debian's ${packages[*]}" >&2
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}"; } >&2
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -q && apt-get install -qy --no-install-recommends "${packages[@]}"; } >&2
 }
 
 # cargo_wasm ARG...: `cargo build` for the target. Flags meant for this machine's processor are not for Wasm's.

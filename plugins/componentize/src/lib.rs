@@ -1,5 +1,5 @@
-//! Makes a component of a plugin's core module: what rustc writes for `wasm32-unknown-unknown` already carries the
-//! interface it was compiled against in a custom section, and only has to be wrapped and checked.
+//! Makes a component of a plugin's core module: what rustc writes for `wasm32-unknown-unknown` already
+//! carries the interface it was compiled against in a custom section, and only has to be wrapped and checked.
 
 use std::fmt;
 
@@ -50,7 +50,8 @@ pub fn componentize(core_module: &[u8]) -> Result<Vec<u8>, Error> {
     encode().map_err(|error| Error::Encode(format!("{error:#}")))
 }
 
-/// Says in words what the encoder would say in its own, or not at all: it makes an empty component of an empty module.
+/// Says in words what the encoder would say in its own, or not at all: it makes an empty component of an
+/// empty module.
 fn check(core_module: &[u8]) -> Result<(), Error> {
     let malformed = |error: BinaryReaderError| Error::Malformed(error.to_string());
     if !Parser::is_core_wasm(core_module) {

@@ -1,4 +1,5 @@
-//! `componentize IN OUT`: the core module IN becomes the component OUT, which is left alone if it is that already.
+//! `componentize IN OUT`: the core module IN becomes the component OUT, which is left alone if it is that
+//! already.
 
 use std::path::Path;
 use std::process::ExitCode;

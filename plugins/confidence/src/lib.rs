@@ -1,5 +1,5 @@
-//! How sure a classifier is: probability of the class it chose, its lead over the runner-up, entropy, and a condition for
-//! when too many answers are unsure.
+//! How sure a classifier is: probability of the class it chose, its lead over the runner-up, entropy, and a
+//! condition for when too many answers are unsure.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ settings! {
         pub min_rows: u64 = 200,
         /// Classes with series of their own; the others share `other`.
         pub classes: u64 = 50,
-        /// A model's only score is the probability of its positive class, so that the other class has the rest.
-        /// False: it is the probability of whichever class was chosen.
+        /// A model's only score is the probability of its positive class, so that the other class has the
+        /// rest. False: it is the probability of whichever class was chosen.
         pub binary: bool = false,
     }
 }

@@ -1,4 +1,5 @@
-//! What the features of a model look like: distributions, missing values, and values outside of what was agreed.
+//! What the features of a model look like: distributions, missing values, and values outside of what was
+//! agreed.
 
 mod plan;
 #[cfg(test)]
@@ -36,8 +37,8 @@ settings! {
         pub features: BTreeMap<String, FeatureSettings> = BTreeMap::new(),
         /// Only these features; empty: all.
         pub only: Vec<String> = Vec::new(),
-        /// Features of a model with series of their own: first those in `features`, then in the order of the data.
-        /// The values of all others are only counted, as `untracked`.
+        /// Features of a model with series of their own: first those in `features`, then in the order of the
+        /// data. The values of all others are only counted, as `untracked`.
         pub max_features: u64 = 32,
         /// Categories of a feature with a series of their own; the others share `other`.
         pub max_categories: u64 = 20,
@@ -110,7 +111,8 @@ impl Plugin for FeatureStats {
     fn observe(&mut self, batch: &Batch, out: &mut Outcome) {
         let schema = batch.schema();
         let mut plan = self.plans.remove(schema).unwrap_or_default();
-        // Series that could stay at nothing are shown at 0 once, for the increase of what is first seen at 40 is 0.
+        // Series that could stay at nothing are shown at 0 once, for the increase of what is first seen at 40
+        // is 0.
         let fresh = plan.update(schema, &self.settings);
         self.mark_present(batch);
         let rows = self.present.iter().filter(|present| **present).count();

@@ -5,7 +5,8 @@ use weir_plugin_sdk::prelude::*;
 /// The classes of a model by name.
 pub(crate) type Seen = Vec<String>;
 
-/// Where a schema has the class of a row, and which were looked up already: what is known costs one comparison a row.
+/// Where a schema has the class of a row, and which were looked up already: what is known costs one
+/// comparison a row.
 #[derive(Debug)]
 pub(crate) struct Classes {
     model: String,
@@ -49,7 +50,8 @@ impl Classes {
         &self.model
     }
 
-    /// Rows, rising, with a class that `is_new` says is new, asked once for each class. `top` is the highest score by row.
+    /// Rows, rising, with a class that `is_new` says is new, asked once for each class. `top` is the highest
+    /// score by row.
     pub(crate) fn first_rows(
         &mut self,
         batch: &Batch,

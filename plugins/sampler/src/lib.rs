@@ -1,5 +1,5 @@
-//! Which exchanges are worth keeping: errors, slow ones, unsure answers, classes never seen before, and a share of the
-//! rest. An exchange that is worth it for several reasons is named for each.
+//! Which exchanges are worth keeping: errors, slow ones, unsure answers, classes never seen before, and a
+//! share of the rest. An exchange that is worth it for several reasons is named for each.
 
 mod classes;
 #[cfg(test)]

@@ -50,8 +50,8 @@ impl<'a> Batch<'a> {
         self.wire.probabilities.get(exchange).map_or(1.0, |p| f64::from(*p))
     }
 
-    /// The values of a number column, one a row or one an exchange; NaN is missing. Empty for a column of codes or one
-    /// that is not sent.
+    /// The values of a number column, one a row or one an exchange; NaN is missing. Empty for a column of
+    /// codes or one that is not sent.
     pub fn numbers(&self, column: usize) -> &'a [f64] {
         match self.sent(column) {
             Some((Kind::Number, Per::Row, k)) => part(&self.wire.row_numbers, k, self.rows()),
@@ -60,8 +60,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The values of a code column, one a row or one an exchange; [`MISSING`] is missing. Empty for a column of numbers
-    /// or one that is not sent.
+    /// The values of a code column, one a row or one an exchange; [`MISSING`] is missing. Empty for a column
+    /// of numbers or one that is not sent.
     pub fn codes(&self, column: usize) -> &'a [u32] {
         match self.sent(column) {
             Some((Kind::Code, Per::Row, k)) => part(&self.wire.row_codes, k, self.rows()),

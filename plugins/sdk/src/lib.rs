@@ -1,7 +1,7 @@
 //! Write plugins for Weir.
 //!
-//! A plugin sees batches of predictions as columns and says what is worth counting, watching or keeping. It implements
-//! [`Plugin`] and ends in `weir_plugin_sdk::export!(MyPlugin)`:
+//! A plugin sees batches of predictions as columns and says what is worth counting, watching or keeping. It
+//! implements [`Plugin`] and ends in `weir_plugin_sdk::export!(MyPlugin)`:
 //!
 //! ```
 //! use weir_plugin_sdk::prelude::*;
@@ -34,8 +34,8 @@
 //! assert_eq!(harness.counter("far", &["age"]), 1.0);
 //! ```
 //!
-//! Metrics, windows and conditions belong to the gateway: they survive a reload or a trap. What a plugin keeps in its
-//! own fields does not, unless it implements [`Plugin::save`] and [`Plugin::load`].
+//! Metrics, windows and conditions belong to the gateway: they survive a reload or a trap. What a plugin
+//! keeps in its own fields does not, unless it implements [`Plugin::save`] and [`Plugin::load`].
 
 mod batch;
 #[doc(hidden)]
@@ -81,7 +81,8 @@ pub trait Plugin: Sized {
     /// Judges one batch.
     fn observe(&mut self, batch: &Batch, out: &mut Outcome);
 
-    /// Time has passed (see [`Manifest::tick_every`]); called for each model that has been seen. `now_ns` is Unix time.
+    /// Time has passed (see [`Manifest::tick_every`]); called for each model that has been seen. `now_ns` is
+    /// Unix time.
     fn tick(&mut self, _schema: &Schema, _now_ns: u64, _out: &mut Outcome) {}
 
     /// A schema will not come again: what is kept for it can go.

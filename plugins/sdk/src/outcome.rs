@@ -213,7 +213,8 @@ impl Handles {
     }
 }
 
-/// FNV-1a: labels are short and come from the host's own columns, so that speed counts and collisions do not hurt.
+/// FNV-1a: labels are short and come from the host's own columns, so that speed counts and collisions do not
+/// hurt.
 fn hash(schema: u32, target: Target, labels: &[&str]) -> u64 {
     let (kind, index) = match target {
         Target::Series(i) => (1, i),

@@ -1,4 +1,5 @@
-//! Runs a plugin without WebAssembly: a harness that stands for the gateway, and tables that stand for traffic.
+//! Runs a plugin without WebAssembly: a harness that stands for the gateway, and tables that stand for
+//! traffic.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +82,8 @@ pub struct Harness<P> {
     manifest: types::Manifest,
     /// By (model, shape): the schema's number and, by column, the dictionary.
     schemas: BTreeMap<String, (u32, Vec<Vec<String>>)>,
-    /// By metric name and labels joined with commas: everything that was observed, or the sum, or the last value.
+    /// By metric name and labels joined with commas: everything that was observed, or the sum, or the last
+    /// value.
     series: BTreeMap<(String, String), Vec<f64>>,
     conditions: BTreeMap<(String, String), types::ConditionState>,
     /// (exchange, reason, probability) of the last batch; exchange `None` for the rest.
