@@ -32,7 +32,7 @@ test: lint plugins ## every test that needs no server of somebody else's
 	cargo test --manifest-path plugins/Cargo.toml --workspace --locked
 	python3 -m unittest discover -s tests/bench
 
-test-peers: build ## the tests with real servers: Prometheus, FastAPI, MLflow
+test-peers: plugins ## the tests with real servers: FastAPI and Prometheus
 	tests/support/peers.sh
 	WEIR_PEERS=1 cargo test --locked --test fastapi -- --nocapture
 
