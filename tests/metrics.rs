@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Gateway, Scrape, Server, Upstream, forward, forward_with, nobody, ok_json};
+use support::{Gateway, Scrape, Server, forward, forward_with, nobody, ok_json};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const PREDICT: &str = "/v1/models/churn:predict";
@@ -111,7 +111,6 @@ fn counters_only_rise_while_traffic_flows() {
 /// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type, labels.
 #[test]
 fn the_catalogue_is_as_it_was_promised() {
-    let upstream = Upstream::bind();
     let server = Server::start(|request| match request.start().contains("/fail") {
         true => b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec(),
         false => ok_json("{\"predictions\": [[0.9, 0.1]]}"),
@@ -124,7 +123,7 @@ fn the_catalogue_is_as_it_was_promised() {
          [backend.local]\nmodel = \"builtin:churn\"\n[[route]]\nname = \"local\"\npath = \"/local\"\nbackend = \"local\"\nprotocol = \"kserve-v1\"\n\
          [backend.probed]\nendpoints = [\"http://{}\"]\nready = \"/\"\n[[route]]\nname = \"probed\"\npath = \"/probed\"\nbackend = \"probed\"\n\
          [backend.down]\nendpoints = [\"http://{}\"]\nready = \"off\"\n[[route]]\nname = \"down\"\npath = \"/down\"\nbackend = \"down\"\n",
-        upstream.address(),
+        server.address(),
         nobody()
     );
     let gateway = Gateway::start(WEIR, &format!("{toml}{extra}"));
@@ -132,8 +131,10 @@ fn the_catalogue_is_as_it_was_promised() {
         assert_eq!(gateway.post(path, ROW).status(), status, "{path}");
     }
     gateway.post("/local", "{\"instances\": [{}]}");
+    gateway.post(PREDICT, "{\"instances\": [[\"a\", 2]]}");
     gateway.reload();
-    gateway.await_exchanges(4);
+    gateway.await_exchanges(5);
+    support::eventually("a probe", || gateway.scrape().sum("weir_probes_total", &[]));
     let mut catalogue: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for family in gateway.scrape().families {
         let entry = catalogue.entry(family.name).or_insert((family.kind, Vec::new()));

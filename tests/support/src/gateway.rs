@@ -210,6 +210,13 @@ impl Gateway {
         std::fs::write(&self.config, with_ports(toml)).expect("the configuration can be written");
     }
 
+    /// Replaces the configuration at once, by renaming over it: nobody can read half of it.
+    pub fn replace_config(&self, toml: &str) {
+        let beside = self.config.with_extension("toml.new");
+        std::fs::write(&beside, with_ports(toml)).expect("the configuration can be written");
+        std::fs::rename(&beside, &self.config).expect("the configuration can be renamed over");
+    }
+
     /// Bytes of memory that are resident.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
