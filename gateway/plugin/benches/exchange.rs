@@ -1,5 +1,5 @@
-//! What judging one exchange costs: `cargo bench -p weir-plugin [-- COMPONENT...]`. Without arguments it measures every
-//! component in `plugins/dist`.
+//! What judging one exchange costs: `cargo bench -p weir-plugin [-- COMPONENT...]`. Without arguments it
+//! measures every component in `plugins/dist`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

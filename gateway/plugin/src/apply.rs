@@ -1,5 +1,5 @@
-//! Applies what a call returned: values to series and windows, verdicts, conditions. Whatever does not fit is dropped and
-//! counted; nothing a plugin can return makes this take long.
+//! Applies what a call returned: values to series and windows, verdicts, conditions. Whatever does not fit is
+//! dropped and counted; nothing a plugin can return makes this take long.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -56,7 +56,8 @@ pub struct BenchReport {
     pub classes: usize,
     pub batch: usize,
     pub rounds: usize,
-    /// All of it: packing, the call with its limits on, and applying the outcome. The CPU share alone is lifted.
+    /// All of it: packing, the call with its limits on, and applying the outcome. The CPU share alone is
+    /// lifted.
     pub ns_per_exchange: f64,
     /// A tenth of the rounds were faster, a tenth slower.
     pub ns_per_exchange_p10: f64,
@@ -67,8 +68,8 @@ pub struct BenchReport {
     pub memory_bytes: u64,
 }
 
-/// Measures a plugin on synthetic traffic. Rounds of the plugin and of packing alone alternate, so that what else the
-/// machine does meets both.
+/// Measures a plugin on synthetic traffic. Rounds of the plugin and of packing alone alternate, so that what
+/// else the machine does meets both.
 ///
 /// # Errors
 /// The plugin does not load, or fails while it is measured.
@@ -130,7 +131,8 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// ns for each exchange over one round. Time in the batches goes on as it would at 10,000 requests a second.
+    /// ns for each exchange over one round. Time in the batches goes on as it would at 10,000 requests a
+    /// second.
     fn measure(&mut self, options: &BenchOptions, mut step: impl FnMut(&Batch)) -> f64 {
         let begin = Instant::now();
         let mut batches = 0_u32;

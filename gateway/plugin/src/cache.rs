@@ -1,7 +1,8 @@
 //! Compiled components on disk.
 //!
-//! What is read here is executed, so that the folder is ours alone (0700), files appear by rename only, and each begins
-//! with the digest of the rest: wasmtime checks that machine code was made by an equal engine, not that it is whole.
+//! What is read here is executed, so that the folder is ours alone (0700), files appear by rename only, and
+//! each begins with the digest of the rest: wasmtime checks that machine code was made by an equal engine,
+//! not that it is whole.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};

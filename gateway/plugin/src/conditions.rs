@@ -117,8 +117,8 @@ impl Conditions {
         }
     }
 
-    /// Goes on under another declaration, with the gauges of its `families`. Conditions of another name or other labels
-    /// end; returns how many declarations of the same name did not fit.
+    /// Goes on under another declaration, with the gauges of its `families`. Conditions of another name or
+    /// other labels end; returns how many declarations of the same name did not fit.
     pub(crate) fn redeclare(&mut self, plans: Vec<ConditionPlan>, families: &[AnyFamily], key: &str) -> u64 {
         let same =
             |old: &ConditionPlan, new: &ConditionPlan| old.name == new.name && old.labels == new.labels;

@@ -62,8 +62,8 @@ impl Context {
         }
     }
 
-    /// Whether the running call has used up its CPU time; asked by the watchdog once it has run for a while. An epoch is
-    /// wall time and would end calls that were merely preempted.
+    /// Whether the running call has used up its CPU time; asked by the watchdog once it has run for a while.
+    /// An epoch is wall time and would end calls that were merely preempted.
     pub(crate) fn is_overdue(&mut self) -> bool {
         let now = thread_cpu_ns();
         let seen = *self.seen_ns.get_or_insert(now);

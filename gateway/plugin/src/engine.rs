@@ -27,8 +27,8 @@ const STACK_BYTES: usize = 512 << 10;
 
 /// The engine: fuel for exact limits, epochs for the watchdog.
 ///
-/// Compilation takes one core at most: plugins are reloaded while traffic flows. The reservation of 4 GiB of address
-/// space for a memory stays as it is, since a smaller one costs a bounds check on every access.
+/// Compilation takes one core at most: plugins are reloaded while traffic flows. The reservation of 4 GiB of
+/// address space for a memory stays as it is, since a smaller one costs a bounds check on every access.
 pub(crate) fn engine() -> Result<Engine, HostError> {
     let mut config = Config::new();
     config
@@ -79,7 +79,8 @@ impl Watchdog {
         Ok(Self { shared, ticker })
     }
 
-    /// Wakes the ticker if it sleeps. It either sees the call counted here before it sleeps, or is seen asleep.
+    /// Wakes the ticker if it sleeps. It either sees the call counted here before it sleeps, or is seen
+    /// asleep.
     pub(crate) fn watch(&self) -> Running<'_> {
         self.shared.running.fetch_add(1, SeqCst);
         if self.shared.asleep.load(SeqCst) {

@@ -1,5 +1,5 @@
-//! The plugins' metrics as the registry sees them: one source a metric name, made of a family for each key that declares
-//! it. So every key has a cap of its own, and a key that is gone takes its series with it.
+//! The plugins' metrics as the registry sees them: one source a metric name, made of a family for each key
+//! that declares it. So every key has a cap of its own, and a key that is gone takes its series with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,14 +41,15 @@ impl Exports {
         Self { registry, names: Mutex::default() }
     }
 
-    /// Everything that keeps a whole new set from being exported, beside what the registry holds of others. Tried on a
-    /// registry of its own, so that the rules are the registry's.
+    /// Everything that keeps a whole new set from being exported, beside what the registry holds of others.
+    /// Tried on a registry of its own, so that the rules are the registry's.
     pub(crate) fn check<'a>(&self, set: &[Declared<'a>]) -> Vec<(&'a Arc<str>, RegistryError)> {
         let scratch = Registry::default();
         let ours: BTreeSet<Arc<str>> = lock(&self.names).keys().cloned().collect();
         for points in self.registry.gather() {
             if !ours.contains(&points.spec.name) {
-                // What is registered fits already; the registry's own metric does not, and nobody can take its name.
+                // What is registered fits already; the registry's own metric does not, and nobody can take
+                // its name.
                 drop(register(&scratch, &points.spec));
             }
         }

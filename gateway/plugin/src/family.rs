@@ -109,7 +109,8 @@ impl AnyFamily {
         let other = Self::new(self.spec().clone(), series);
         let samples = self.samples();
         let full = samples.iter().filter(|sample| !sample.overflow).count() >= series;
-        // Overflow samples come last, with one value more than there are names, which the family adds by itself.
+        // Overflow samples come last, with one value more than there are names, which the family adds by
+        // itself.
         for sample in samples.iter().filter(|sample| full || !sample.overflow) {
             let labels: Vec<&str> =
                 sample.labels.iter().take(self.spec().labels.len()).map(|l| &**l).collect();

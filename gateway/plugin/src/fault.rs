@@ -93,9 +93,9 @@ fn classify(error: &wasmtime::Error, budget: Budget, limiter: &Limiter) -> (Faul
             let text = trap.to_string();
             (FaultKind::Trap, format!("trapped: {}", text.trim_start_matches("wasm trap: ")))
         }
-        // What is no trap is wasmtime's refusal to read what the guest returned: a pointer or length beyond its memory,
-        // a text that is no UTF-8, a number that is no case, or more bytes than `hostcall_fuel` lets through. Its error
-        // types are private.
+        // What is no trap is wasmtime's refusal to read what the guest returned: a pointer or length beyond
+        // its memory, a text that is no UTF-8, a number that is no case, or more bytes than `hostcall_fuel`
+        // lets through. Its error types are private.
         None => {
             let text = format!("{error:#}");
             let cause = if text.contains("fuel allocated for hostcalls") {

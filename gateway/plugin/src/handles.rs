@@ -1,7 +1,7 @@
 //! The numbers by which an instance speaks of series, windows and conditions.
 //!
-//! A handle is a place and how often that place was given out before, so that one whose schema has been retired means
-//! nothing instead of something else.
+//! A handle is a place and how often that place was given out before, so that one whose schema has been
+//! retired means nothing instead of something else.
 
 use std::collections::HashMap;
 

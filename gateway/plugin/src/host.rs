@@ -68,7 +68,8 @@ impl Host {
     /// Starts the engine and registers the host's metrics.
     ///
     /// # Errors
-    /// The cache folder cannot be used, a metric's name is taken, or the engine or its watchdog does not start.
+    /// The cache folder cannot be used, a metric's name is taken, or the engine or its watchdog does not
+    /// start.
     pub fn new(options: HostOptions, registry: &Registry, log: &Logger) -> Result<Self, HostError> {
         let engine = engine::engine()?;
         let linker = engine::linker(&engine)?;
@@ -152,8 +153,8 @@ impl Host {
 }
 
 impl Set {
-    /// Makes this the set. Metrics of plugins that are gone are withdrawn at once; state of plugins that stay goes to
-    /// their new judges when those begin.
+    /// Makes this the set. Metrics of plugins that are gone are withdrawn at once; state of plugins that stay
+    /// goes to their new judges when those begin.
     pub fn commit(self) -> Change {
         let Self { host, plugins } = self;
         let Inner { metrics, exports, logger, watchdog, .. } = &*host.0;

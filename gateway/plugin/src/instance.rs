@@ -1,4 +1,5 @@
-//! One instance of a plugin in a store of its own. After a call that failed the store is dead and the instance with it.
+//! One instance of a plugin in a store of its own. After a call that failed the store is dead and the
+//! instance with it.
 
 use std::mem;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ impl Limits {
     /// For a call that has `rows` rows to look at.
     pub(crate) fn call(&self, name: &'static str, rows: usize, now_ns: u64) -> Call {
         let fuel = self.fuel_per_batch.saturating_add(self.fuel_per_row.saturating_mul(rows as u64));
-        // 100 ms, and what a scripted guest needs for many rows: fuel is the limit, this is for what fuel does not see.
+        // 100 ms, and what a scripted guest needs for many rows: fuel is the limit, this is for what fuel
+        // does not see.
         let cpu = Duration::from_millis(100) + Duration::from_micros(20) * rows as u32;
         Call { name, budget: Budget { fuel, cpu }, now_ns }
     }

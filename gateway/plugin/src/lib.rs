@@ -1,8 +1,8 @@
 //! The plugin host: WebAssembly components that judge batches, held to limits, replaced while batches flow.
 //!
-//! The only crate that names wasmtime. [`Host::prepare`] does everything that can fail, [`Set::commit`] swaps; a
-//! [`PluginJudge`] then lives on a thread of its own and never fails: what a plugin does wrong costs its own telemetry,
-//! counted where it happens.
+//! The only crate that names wasmtime. [`Host::prepare`] does everything that can fail, [`Set::commit`]
+//! swaps; a [`PluginJudge`] then lives on a thread of its own and never fails: what a plugin does wrong costs
+//! its own telemetry, counted where it happens.
 
 mod apply;
 mod bench;

@@ -8,8 +8,8 @@ const MOST_TABLES: usize = 64;
 const MOST_MEMORIES: usize = 16;
 const MOST_TABLE_ELEMENTS: usize = 1 << 20;
 
-/// Counts the linear memory of a store over all its memories and refuses more than the limit. A refusal ends the call:
-/// a guest that is only told "no" aborts somewhere later, with nothing to say why.
+/// Counts the linear memory of a store over all its memories and refuses more than the limit. A refusal ends
+/// the call: a guest that is only told "no" aborts somewhere later, with nothing to say why.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: usize,

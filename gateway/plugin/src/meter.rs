@@ -1,8 +1,8 @@
 //! CPU time of calls, without asking the kernel at each.
 //!
-//! The clock of a thread's CPU time is a system call, on some virtual machines of 3 us: as much as a batch costs. The
-//! monotonic clock is not. Over a short call both show the same, since whoever is preempted waits for a millisecond or
-//! more; over a long one the thread's clock decides.
+//! The clock of a thread's CPU time is a system call, on some virtual machines of 3 us: as much as a batch
+//! costs. The monotonic clock is not. Over a short call both show the same, since whoever is preempted waits
+//! for a millisecond or more; over a long one the thread's clock decides.
 
 use std::time::Duration;
 

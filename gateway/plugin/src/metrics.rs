@@ -38,8 +38,8 @@ impl CodeFrom {
     }
 }
 
-/// What was dropped of an outcome; `reason` of `weir_plugin_dropped_total`. Values are counted one by one, the others as
-/// a whole.
+/// What was dropped of an outcome; `reason` of `weir_plugin_dropped_total`. Values are counted one by one,
+/// the others as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dropped {
     /// A value that is not finite.

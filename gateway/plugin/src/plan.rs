@@ -106,7 +106,8 @@ pub(crate) fn identity(said: types::Identity) -> Result<Identity, Vec<LoadFault>
 }
 
 impl Plan {
-    /// Checks a manifest; every fault at once. The grammar of metric and label names is the registry's to check.
+    /// Checks a manifest; every fault at once. The grammar of metric and label names is the registry's to
+    /// check.
     pub(crate) fn new(plugin: &str, manifest: types::Manifest) -> Result<Self, Vec<LoadFault>> {
         let mut check = Check { prefix: plugin.replace('-', "_"), faults: Vec::new() };
         check.most("column queries", manifest.columns.len(), MOST_COLUMNS);

@@ -1,7 +1,7 @@
 //! Holds a plugin to its share of a core. Time is an argument.
 
-/// A share of CPU time: what was used beyond it must be waited for. Up to a second's share may be saved up, so that a
-/// burst of batches after a lull is judged whole.
+/// A share of CPU time: what was used beyond it must be waited for. Up to a second's share may be saved up,
+/// so that a burst of batches after a lull is judged whole.
 #[derive(Debug)]
 pub(crate) struct Share {
     rate: f64,

@@ -1,5 +1,5 @@
-//! What a key of the configuration has, whichever version of a plugin is behind it: its cells, its conditions, and the
-//! place where one judge leaves what the next takes over.
+//! What a key of the configuration has, whichever version of a plugin is behind it: its cells, its
+//! conditions, and the place where one judge leaves what the next takes over.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! What the host keeps for a plugin: families, windows and conditions. It belongs to whoever judges under a key now, and
-//! goes from one instance, and one version, to the next.
+//! What the host keeps for a plugin: families, windows and conditions. It belongs to whoever judges under a
+//! key now, and goes from one instance, and one version, to the next.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,8 +41,8 @@ pub(crate) struct StateLimits {
 }
 
 impl State {
-    /// Takes over what goes on and begins the rest anew; a reset is counted where the name stays and the thing is
-    /// another.
+    /// Takes over what goes on and begins the rest anew; a reset is counted where the name stays and the
+    /// thing is another.
     pub(crate) fn redeclared(self, key: &str, plan: &Plan, limits: StateLimits, cells: &Cells) -> Self {
         let mut resets = 0;
         let mut take = |spec: &weir_telemetry::Spec| {

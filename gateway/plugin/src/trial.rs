@@ -1,5 +1,5 @@
-//! Tries a plugin before it sees traffic: with no exchange at all, a few rows, an undecoded route, a tick, a reload and
-//! the end of a schema. What comes of it goes nowhere.
+//! Tries a plugin before it sees traffic: with no exchange at all, a few rows, an undecoded route, a tick, a
+//! reload and the end of a schema. What comes of it goes nowhere.
 
 use std::sync::Arc;
 

@@ -151,7 +151,8 @@ fn fill<T: Copy>(to: &mut Vec<T>, values: &[T], len: usize, missing: T) {
     extend(to, values, len, missing);
 }
 
-/// Appends exactly `len` values: a batch that was closed before its schema grew has fewer columns, or shorter ones.
+/// Appends exactly `len` values: a batch that was closed before its schema grew has fewer columns, or shorter
+/// ones.
 fn extend<T: Copy>(to: &mut Vec<T>, values: &[T], len: usize, missing: T) {
     let end = to.len() + len;
     to.extend_from_slice(&values[..values.len().min(len)]);

@@ -1,5 +1,5 @@
-//! The sliding windows of one plugin key: by declaration, model and labels, and below each by text where it is fed by a
-//! code column. They outlive instances and, while their shape stays, versions of the plugin.
+//! The sliding windows of one plugin key: by declaration, model and labels, and below each by text where it
+//! is fed by a code column. They outlive instances and, while their shape stays, versions of the plugin.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -134,7 +134,8 @@ impl Windows {
         Some(window.summary(now_ns))
     }
 
-    /// Drops what has run empty: texts always, windows only of models that are gone, since handles speak of the others.
+    /// Drops what has run empty: texts always, windows only of models that are gone, since handles speak of
+    /// the others.
     pub(crate) fn sweep(&mut self, now_ns: u64, live: impl Fn(&[Arc<str>]) -> bool) {
         for place in 0..self.entries.len() {
             let Some(entry) = &mut self.entries[place] else { continue };
@@ -152,8 +153,8 @@ impl Windows {
         }
     }
 
-    /// The same windows under another declaration. What has the name of a new window but another shape or other labels
-    /// starts anew; returns how many declarations did.
+    /// The same windows under another declaration. What has the name of a new window but another shape or
+    /// other labels starts anew; returns how many declarations did.
     pub(crate) fn redeclared(self, plans: Vec<WindowPlan>, budget: usize) -> (Self, u64) {
         let mut next = Self::new(plans, budget);
         let moves: Vec<Option<usize>> =

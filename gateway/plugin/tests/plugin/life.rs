@@ -6,7 +6,8 @@ use crate::support::*;
 use weir_exchange::SchemaId;
 use weir_telemetry::log::Logger;
 
-/// A keeper that shows how many schemas this instance knows and what was loaded into it; it traps at seven rows.
+/// A keeper that shows how many schemas this instance knows and what was loaded into it; it traps at seven
+/// rows.
 fn keeper(version: &str) -> Guest {
     let guest = Guest {
         name: "keeper".into(),

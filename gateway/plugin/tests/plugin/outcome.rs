@@ -1,5 +1,5 @@
-//! What a plugin returns, applied: counters exact, windows fed, verdicts given, conditions told, the rest dropped and
-//! counted.
+//! What a plugin returns, applied: counters exact, windows fed, verdicts given, conditions told, the rest
+//! dropped and counted.
 
 use crate::support::*;
 use weir_exchange::{Role, Verdict};
@@ -188,8 +188,8 @@ fn listed_exchanges_are_kept_and_the_rest_is_everything_else() {
     assert_eq!(counts.iter().map(|c| (&*c.reason, c.kept)).collect::<Vec<_>>(), [("slow", 2), ("sample", 2)]);
 }
 
-/// A guest that feeds the input column 0 into its window, by the codes of column 1 if asked, and shows how many values
-/// the window holds before.
+/// A guest that feeds the input column 0 into its window, by the codes of column 1 if asked, and shows how
+/// many values the window holds before.
 fn windowed(group: Option<u32>) -> Guest {
     let guest = Guest {
         declared: Declared {
@@ -307,10 +307,12 @@ fn a_million_label_sets_share_the_overflow_series() {
            (i32.store (i32.const 0x30004) (i32.const 4))
            (loop $next
              (i32.store (i32.const 0x30010) (i32.const 0x61616161))
-             (i32.store8 (i32.const 0x30010) (i32.add (i32.const 97) (i32.rem_u (local.get $x) (i32.const 26))))
+             (i32.store8 (i32.const 0x30010)
+               (i32.add (i32.const 97) (i32.rem_u (local.get $x) (i32.const 26))))
              (i32.store8 (i32.const 0x30011)
                (i32.add (i32.const 97) (i32.rem_u (i32.div_u (local.get $x) (i32.const 26)) (i32.const 26))))
-             (i32.store8 (i32.const 0x30012) (i32.add (i32.const 97) (i32.div_u (local.get $x) (i32.const 676))))
+             (i32.store8 (i32.const 0x30012)
+               (i32.add (i32.const 97) (i32.div_u (local.get $x) (i32.const 676))))
              (drop (call $series (local.get 0) (i32.const 0) (i32.const 0x30000) (i32.const 1)))
              (local.set $x (i32.sub (local.get $x) (i32.const 1)))
              (br_if $next (local.get $x)))"#,

@@ -1,5 +1,5 @@
-//! Plugins for tests, written as core WebAssembly: what they return is laid out beforehand, what they do beside that is
-//! given as WAT.
+//! Plugins for tests, written as core WebAssembly: what they return is laid out beforehand, what they do
+//! beside that is given as WAT.
 
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ pub(crate) struct Guest {
     pub(crate) ticked: Returns,
     /// Format and bytes that `save` gives; with any, the guest exports `snapshot`.
     pub(crate) saved: Option<(u32, Vec<u8>)>,
-    /// WAT that runs before each function does what it always does. `$0` and so on are the parameters, the global `$n`
-    /// counts calls of `observe`, `$data` is a free page.
+    /// WAT that runs before each function does what it always does. `$0` and so on are the parameters, the
+    /// global `$n` counts calls of `observe`, `$data` is a free page.
     pub(crate) before: Vec<(&'static str, String)>,
     /// WAT of further functions and globals.
     pub(crate) more: String,
@@ -99,7 +99,8 @@ impl Guest {
         self
     }
 
-    /// The same guest that returns computed values from `observe` instead of those laid out: WAT of type `f64` each.
+    /// The same guest that returns computed values from `observe` instead of those laid out: WAT of type
+    /// `f64` each.
     pub(crate) fn computing(self, values: &[&str]) -> Self {
         let at = 0x38000;
         let stores = values.iter().enumerate();

@@ -1,4 +1,5 @@
-//! What the tests of the plugin host share: a host with its registry and log, plugins made of WAT, and batches.
+//! What the tests of the plugin host share: a host with its registry and log, plugins made of WAT, and
+//! batches.
 
 pub(crate) mod guest;
 mod layout;
