@@ -13,10 +13,10 @@ use weir_admin::{
     Settling,
 };
 use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
-use weir_exchange::{Handoff, ObservedRoute, Schema};
+use weir_exchange::{Handoff, Schema};
 use weir_observe::{Line, RecentVerdicts, Said};
 use weir_plugin::Host;
-use weir_proxy::{EndpointBook, Snapshot};
+use weir_proxy::{EndpointBook, Readiness, Snapshot};
 use weir_telemetry::{Points, Sample, Source, Spec, Value};
 
 use crate::generation::{Refused, What};
@@ -126,7 +126,7 @@ impl Status {
 
 impl Gateway for Status {
     fn health(&self) -> Health {
-        Health { model_loaded: self.snapshot.load().readiness().iter().all(|(_, ready)| *ready) }
+        Health { model_loaded: self.snapshot.load().readiness().iter().all(|r| r.ready) }
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -198,9 +198,9 @@ impl Source for ModelLoaded {
         let spec = Spec::gauge("model_loaded", help, &["model", "model_version"]);
         let seen = self.0.line.schemas();
         let mut models: BTreeMap<[Arc<str>; 2], bool> = BTreeMap::new();
-        for (route, ready) in self.0.snapshot.load().readiness() {
-            for labels in labels_of(&route, &seen) {
-                *models.entry(labels).or_default() |= ready;
+        for readiness in self.0.snapshot.load().readiness() {
+            for labels in labels_of(&readiness, &seen) {
+                *models.entry(labels).or_default() |= readiness.ready;
             }
         }
         let sample = |(labels, ready): ([Arc<str>; 2], bool)| Sample {
@@ -212,9 +212,13 @@ impl Source for ModelLoaded {
     }
 }
 
-/// The models a route's replies named; what the configuration says until one did.
-fn labels_of(route: &ObservedRoute, seen: &[Arc<Schema>]) -> Vec<[Arc<str>; 2]> {
+/// The models a route's replies named; what the configuration says until one did. A model that runs here is known: what
+/// earlier replies named may have been replaced since.
+fn labels_of(Readiness { route, local, .. }: &Readiness, seen: &[Arc<Schema>]) -> Vec<[Arc<str>; 2]> {
     let configured = [route.model.clone(), route.model_version.clone()];
+    if *local {
+        return vec![configured];
+    }
     let of_route = seen.iter().filter(|s| s.route == route.name);
     let named: Vec<_> = of_route
         .map(|s| [s.model.clone(), s.model_version.clone()])

@@ -28,6 +28,6 @@ pub use listen::{BindError, Listener};
 pub use metrics::ProxyMetrics;
 pub use probe::Prober;
 pub use seam::{LocalModel, Predicted, TrafficPages};
-pub use snapshot::{RouteIds, Snapshot, SnapshotParts};
+pub use snapshot::{Readiness, RouteIds, Snapshot, SnapshotParts};
 pub use upstream::EndpointBook;
 pub use worker::{Proxy, ProxyParts};

@@ -123,14 +123,19 @@ impl Snapshot {
         self.routes.iter().map(|r| &r.observed)
     }
 
-    /// For each route: its name, its model as configured, and whether its backend can answer now.
-    pub fn readiness(&self) -> Vec<(ObservedRoute, bool)> {
+    /// For each route: its model as configured, and whether its backend can answer now.
+    pub fn readiness(&self) -> Vec<Readiness> {
         let now = crate::clock::Stamp::now();
         let usable = |target: &Target| match &target.kind {
             TargetKind::Forward { endpoints, .. } => endpoints.iter().any(|e| e.available(now)),
             TargetKind::Local(_) => true,
         };
-        self.routes.iter().map(|r| (r.observed.clone(), usable(&r.target))).collect()
+        let of = |r: &Arc<RouteRule>| Readiness {
+            route: r.observed.clone(),
+            local: matches!(r.target.kind, TargetKind::Local(_)),
+            ready: usable(&r.target),
+        };
+        self.routes.iter().map(of).collect()
     }
 
     /// Exports the closed label sets of every route at 0.
@@ -138,6 +143,15 @@ impl Snapshot {
         metrics.announce("");
         self.routes.iter().for_each(|route| metrics.announce(&route.observed.name));
     }
+}
+
+/// Whether a route can be answered now, and by what.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    pub route: ObservedRoute,
+    /// Its model runs here: the route's own labels are the model's, whatever earlier replies said.
+    pub local: bool,
+    pub ready: bool,
 }
 
 impl Target {
