@@ -1,5 +1,6 @@
-//! The example a new user begins with, for real: a FastAPI server behind Weir, scraped by a Prometheus, whose answers are
-//! the numbers that the test counted itself. Runs where `WEIR_PEERS` is set; `tests/support/peers.sh` installs the peers.
+//! The example a new user begins with, for real: a FastAPI server behind Weir, scraped by a Prometheus, whose
+//! answers are the numbers that the test counted itself. Runs where `WEIR_PEERS` is set;
+//! `tests/support/peers.sh` installs the peers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

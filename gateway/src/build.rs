@@ -13,8 +13,8 @@ fn main() -> io::Result<()> {
     embed_plugins()
 }
 
-/// A table of name and component, with what `plugins/build.sh` has made. It is empty where nothing was built yet, so that
-/// the gateway itself needs no WebAssembly toolchain.
+/// A table of name and component, with what `plugins/build.sh` has made. It is empty where nothing was built
+/// yet, so that the gateway itself needs no WebAssembly toolchain.
 fn embed_plugins() -> io::Result<()> {
     let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
     let built = Path::new(&root).join("plugins/dist");

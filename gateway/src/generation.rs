@@ -1,4 +1,5 @@
-//! A generation in the making: read, check, compile, load. Everything that can fail happens here and changes nothing.
+//! A generation in the making: read, check, compile, load. Everything that can fail happens here and changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! The house as it is built once: the registry, the log, the ports, the threads that outlive every generation.
+//! The house as it is built once: the registry, the log, the ports, the threads that outlive every
+//! generation.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

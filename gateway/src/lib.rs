@@ -1,4 +1,5 @@
-//! The wiring of Weir: the command line, and one place where the rooms are joined. No logic about requests lives here.
+//! The wiring of Weir: the command line, and one place where the rooms are joined. No logic about requests
+//! lives here.
 
 mod app;
 mod artifacts;

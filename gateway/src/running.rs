@@ -128,8 +128,8 @@ impl Running {
     fn prepare(&mut self) -> Result<Option<Next>, Refused> {
         let loaded = self.parts.source.load().map_err(|faults| Refused::new(What::Config, faults))?;
         refuse_fixed(&self.in_force.loaded.config, &loaded.config)?;
-        // Watched before they are read: what changes from here on is noticed. A refused generation's files stay
-        // watched too, since one of them is what has to be mended.
+        // Watched before they are read: what changes from here on is noticed. A refused generation's files
+        // stay watched too, since one of them is what has to be mended.
         let of_both = self.files_in_force().into_iter().chain(files(&self.parts.source, &loaded.config));
         self.parts.watch.files(of_both);
         let prepared = self.parts.house.prepare(loaded, self.in_force.number + 1)?;
@@ -166,7 +166,8 @@ impl Running {
         self.logger().info("reload applied", &fields);
     }
 
-    /// `/ready` says no, the listener closes, requests end, and everything observed is judged. How many were cut off.
+    /// `/ready` says no, the listener closes, requests end, and everything observed is judged. How many were
+    /// cut off.
     pub(crate) fn drain(self) -> usize {
         let Self { parts, in_force } = self;
         let gateway = &in_force.loaded.config.gateway;

@@ -212,8 +212,8 @@ impl Source for ModelLoaded {
     }
 }
 
-/// The models a route's replies named; what the configuration says until one did. A model that runs here is known: what
-/// earlier replies named may have been replaced since.
+/// The models a route's replies named; what the configuration says until one did. A model that runs here is
+/// known: what earlier replies named may have been replaced since.
 fn labels_of(Readiness { route, local, .. }: &Readiness, seen: &[Arc<Schema>]) -> Vec<[Arc<str>; 2]> {
     let configured = [route.model.clone(), route.model_version.clone()];
     if *local {

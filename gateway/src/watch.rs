@@ -1,9 +1,9 @@
-//! Notices that a file a generation was made from has changed: editors that rename, ConfigMaps that swap a symlink,
-//! and files that are still being written.
+//! Notices that a file a generation was made from has changed: editors that rename, ConfigMaps that swap a
+//! symlink, and files that are still being written.
 //!
-//! The folders are watched, not the files, since a rename or a swapped symlink replaces the file. What an event means is
-//! decided by looking: a change is a change of content that has held still for a moment. A slow poll backs the watch up
-//! on file systems that send no events.
+//! The folders are watched, not the files, since a rename or a swapped symlink replaces the file. What an
+//! event means is decided by looking: a change is a change of content that has held still for a moment. A
+//! slow poll backs the watch up on file systems that send no events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -60,7 +60,8 @@ pub(crate) enum Noticed {
 }
 
 impl Watch {
-    /// Watches nothing yet. Where the system has no watches left, only the poll remains; see [`Watch::trouble`].
+    /// Watches nothing yet. Where the system has no watches left, only the poll remains; see
+    /// [`Watch::trouble`].
     pub(crate) fn new() -> Self {
         let (nudge, nudges) = mpsc::channel();
         let events = nudge.clone();
@@ -82,7 +83,8 @@ impl Watch {
         self.nudge.clone()
     }
 
-    /// Watches these files from now on: those known already as they were when last looked at, others as they are now.
+    /// Watches these files from now on: those known already as they were when last looked at, others as they
+    /// are now.
     pub(crate) fn files(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let mut known = std::mem::take(&mut self.files);
         for file in files {

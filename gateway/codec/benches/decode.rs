@@ -1,7 +1,8 @@
-//! Nanoseconds per exchange on one thread, both bodies read and the scores recognised: `cargo bench -p weir-codec`.
+//! Nanoseconds per exchange on one thread, both bodies read and the scores recognised: `cargo bench -p
+//! weir-codec`.
 //!
-//! Every number is the best of many rounds, each shorter than a scheduler's slice: what the code costs while nobody
-//! else has the core.
+//! Every number is the best of many rounds, each shorter than a scheduler's slice: what the code costs while
+//! nobody else has the core.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 

@@ -19,7 +19,8 @@ pub fn model_in_path<'p>(protocol: &Protocol, path: &'p str) -> (Option<&'p str>
 }
 
 fn after<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    path.find(prefix).map(|at| &path[at + prefix.len()..])
+    // Mount points are rare, and a search costs more than the rest of it.
+    path.strip_prefix(prefix).or_else(|| path.find(prefix).map(|at| &path[at + prefix.len()..]))
 }
 
 /// `m` or `m/versions/v`.

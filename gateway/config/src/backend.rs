@@ -29,7 +29,8 @@ section! {
         connect_timeout: Option<Duration> = optional("\"1s\"", Period::new(MS, HOUR));
         /// How long an idle connection is kept; keep it below the server's own (uvicorn closes at 5 s).
         keep_alive_idle: Duration = default("\"4s\"", Period::new(MS, DAY));
-        /// Connections that one worker keeps to one endpoint; what a burst opens beyond them is closed after use.
+        /// Connections that one worker keeps to one endpoint; what a burst opens beyond them is closed after
+        /// use.
         max_connections: usize = default("1024", Count::new(1, 65_535));
         /// How an endpoint is probed: "protocol" asks as the route's protocol does, "off" does not ask, and
         /// a path such as "/healthz" is ready when it answers 2xx.

@@ -1,7 +1,7 @@
 //! The nouns every room shares: routes, exchanges, tables, schemas, batches, judgements and status.
 //!
-//! Floor 0: this crate knows no bytes of any protocol, no clock and no I/O. Everything a higher floor says to a
-//! sibling is said in these words.
+//! Floor 0: this crate knows no bytes of any protocol, no clock and no I/O. Everything a higher floor says to
+//! a sibling is said in these words.
 
 pub mod batch;
 pub mod condition;

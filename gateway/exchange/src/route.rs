@@ -39,8 +39,8 @@ pub struct JsonPaths {
     pub features: FieldPath,
     /// Response predictions: one value or row for each request row.
     pub predictions: FieldPath,
-    /// Response class scores, if they stand apart from the predictions; empty: the usual names are tried beside
-    /// `predictions`.
+    /// Response class scores, if they stand apart from the predictions; empty: the usual names are tried
+    /// beside `predictions`.
     pub scores: Option<FieldPath>,
     /// Response field with the model's name.
     pub model: Option<FieldPath>,
@@ -61,7 +61,8 @@ impl Default for JsonPaths {
     }
 }
 
-/// A dotted path into a JSON document: `data.features`, `outputs.0.values`; `` (empty) is the document itself.
+/// A dotted path into a JSON document: `data.features`, `outputs.0.values`; `` (empty) is the document
+/// itself.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct FieldPath(Vec<Box<str>>);
 
@@ -143,7 +144,8 @@ pub struct ObservedRoute {
     /// Response headers that carry the model's name and version, lower case.
     pub model_header: Option<Arc<str>>,
     pub model_version_header: Option<Arc<str>>,
-    /// `model_from = "request"`: request data may name the model (never by default: clients must not mint labels).
+    /// `model_from = "request"`: request data may name the model (never by default: clients must not mint
+    /// labels).
     pub model_from_request: bool,
     /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
     pub capture_limit: usize,

@@ -104,7 +104,8 @@ impl Column {
     pub const OTHER: &'static str = "(other)";
 }
 
-/// A schema as it was when a batch closed. Columns and dictionaries only ever grow; `version` rises when they do.
+/// A schema as it was when a batch closed. Columns and dictionaries only ever grow; `version` rises when they
+/// do.
 #[derive(Clone, Debug)]
 pub struct Schema {
     pub id: SchemaId,

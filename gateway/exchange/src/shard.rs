@@ -1,8 +1,9 @@
 //! The one crossing between the request path and everything off it.
 //!
-//! Each worker owns a [`Handoff`]. At the end of a response it appends one [`Exchange`]; a telemetry thread swaps the
-//! whole shard for an empty one on a timer, or when it is half full. The lock is the worker's own: it is contended only
-//! during the swap, which moves three pointers. No request wakes anybody, except the one that makes the shard half full.
+//! Each worker owns a [`Handoff`]. At the end of a response it appends one [`Exchange`]; a telemetry thread
+//! swaps the whole shard for an empty one on a timer, or when it is half full. The lock is the worker's own:
+//! it is contended only during the swap, which moves three pointers. No request wakes anybody, except the one
+//! that makes the shard half full.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -53,8 +54,8 @@ impl Shard {
         self.bytes
     }
 
-    /// The bytes of a payload of one of this shard's exchanges; chunks are joined into `scratch` if there are several.
-    /// Decoded payloads have no bytes.
+    /// The bytes of a payload of one of this shard's exchanges; chunks are joined into `scratch` if there are
+    /// several. Decoded payloads have no bytes.
     pub fn payload<'a>(&'a self, payload: &'a Payload, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         match payload {
             Payload::Copied { start, len } => {
@@ -163,7 +164,8 @@ impl Handoff {
         Ok(())
     }
 
-    /// Takes the filled shard and leaves `empty` in its place. Returns the shard and how many exchanges were ever pushed.
+    /// Takes the filled shard and leaves `empty` in its place. Returns the shard and how many exchanges were
+    /// ever pushed.
     pub fn swap(&self, empty: Shard) -> (Shard, u64) {
         let mut open = self.lock();
         (std::mem::replace(&mut open.shard, empty), open.pushed)

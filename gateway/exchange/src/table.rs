@@ -15,8 +15,9 @@ pub enum Fields {
 
 /// Rows by fields, row-major. A cell is a number, a text or missing.
 ///
-/// `numbers` is dense (`rows * width`); a missing cell and a text cell are NaN there, and text cells are listed in
-/// `texts` by rising cell index. A decoder reuses one `Table` for many bodies: `clear` keeps the allocations.
+/// `numbers` is dense (`rows * width`); a missing cell and a text cell are NaN there, and text cells are
+/// listed in `texts` by rising cell index. A decoder reuses one `Table` for many bodies: `clear` keeps the
+/// allocations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     pub fields: Fields,
@@ -85,8 +86,8 @@ impl Table {
 /// A decoded response: what was predicted, and how sure the model was.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
-    /// Predictions, one table row for each predicted row; width 1 for a label or a value, more for several outputs.
-    /// Width 0 with `rows` set when the reply is nothing but scores.
+    /// Predictions, one table row for each predicted row; width 1 for a label or a value, more for several
+    /// outputs. Width 0 with `rows` set when the reply is nothing but scores.
     pub outputs: Table,
     /// Class scores, one column a class; width 0 when the reply has none.
     pub scores: Table,

@@ -1,7 +1,7 @@
 //! A sliding window: a ring of time slices, each holding moments and counts between fixed edges.
 //!
-//! It slides by whole slices: it covers the running slice and the `slices - 1` before it. A value older than the window
-//! is not taken, nor one for a slice whose place in the ring a newer one has taken.
+//! It slides by whole slices: it covers the running slice and the `slices - 1` before it. A value older than
+//! the window is not taken, nor one for a slice whose place in the ring a newer one has taken.
 
 use std::sync::Arc;
 

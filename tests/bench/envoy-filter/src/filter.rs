@@ -117,7 +117,8 @@ impl HttpContext for Stream {
 }
 
 impl Stream {
-    /// A number in 0..1 hashed (splitmix64) from what differs between requests; proxy-wasm offers no cheaper random.
+    /// A number in 0..1 hashed (splitmix64) from what differs between requests; proxy-wasm offers no cheaper
+    /// random.
     fn chance(&self, taken: Duration) -> f64 {
         let seed = (u64::from(self.context_id) << 32) ^ taken.as_nanos() as u64;
         let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

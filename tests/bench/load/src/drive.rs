@@ -26,7 +26,8 @@ pub struct Plan {
 /// What came of it. Answers during the warm-up are not in it; connections that broke then are.
 #[derive(Default)]
 pub struct Outcome {
-    /// Nanoseconds from the intended time of sending to the last byte of a 2xx response, in order of completion.
+    /// Nanoseconds from the intended time of sending to the last byte of a 2xx response, in order of
+    /// completion.
     pub latencies: Vec<u64>,
     /// Other statuses, broken connections, unreadable and missing responses.
     pub failed: u64,

@@ -3,7 +3,8 @@
 /// The one request, headers and body in one piece.
 ///
 /// # Errors
-/// If it is over 16 KiB: it must fit into an idle socket's send buffer whole, so that one write always takes it.
+/// If it is over 16 KiB: it must fit into an idle socket's send buffer whole, so that one write always takes
+/// it.
 pub fn request(host: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -26,7 +27,8 @@ pub enum Reply {
     Unreadable,
 }
 
-/// Reads a response framed by `Content-Length`; with one request outstanding per connection nothing may follow it.
+/// Reads a response framed by `Content-Length`; with one request outstanding per connection nothing may
+/// follow it.
 pub fn reply(bytes: &[u8]) -> Reply {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Reply::Incomplete;

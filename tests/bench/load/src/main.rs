@@ -1,10 +1,12 @@
-//! `bench-load --address 127.0.0.1:PORT --path P --body-file F --rate N --connections N --seconds N [--warmup N]`
+//! `bench-load --address 127.0.0.1:PORT --path P --body-file F --rate N --connections N --seconds N [--warmup
+//! N]`
 //!
-//! Posts one fixed request at a constant rate over keep-alive connections and prints one JSON object: how many were
-//! answered, how many failed, and percentiles of the latency in microseconds.
+//! Posts one fixed request at a constant rate over keep-alive connections and prints one JSON object: how
+//! many were answered, how many failed, and percentiles of the latency in microseconds.
 //!
-//! Open loop: every request has an intended time, and its latency counts from there. A server that stalls is charged
-//! for everything that had to wait meanwhile, which a client that waits for answers before asking again would hide.
+//! Open loop: every request has an intended time, and its latency counts from there. A server that stalls is
+//! charged for everything that had to wait meanwhile, which a client that waits for answers before asking
+//! again would hide.
 
 mod drive;
 mod http;
