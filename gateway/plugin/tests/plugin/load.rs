@@ -205,6 +205,8 @@ fn two_keys_of_one_component_have_series_of_their_own() {
     assert_eq!(house.value("x_rows_total", &[("plugin", "two")]), Some(4.0));
     let from = |from| house.value("weir_plugin_components_total", &[("from", from)]);
     assert_eq!((from("compiled"), from("memory")), (Some(1.0), Some(1.0)), "compiled once");
+    house.commit(vec![spec("two", &counting("x"))]);
+    assert_eq!(house.value("x_rows_total", &[]), Some(4.0), "the other key's series have gone with it");
 }
 
 #[test]

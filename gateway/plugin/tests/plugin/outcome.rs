@@ -298,7 +298,12 @@ fn a_million_label_sets_share_the_overflow_series() {
     let mut guest = counting("many");
     guest.declared.metrics = vec![metric("rows", 0, &["id"])];
     guest.asks = Vec::new();
-    guest.observed.runs = vec![(0, From::Values(0, 2)), (2, From::Values(0, 2)), (3, From::Values(0, 1))];
+    guest.observed.runs = vec![
+        (0, From::Values(0, 2)),
+        (2, From::Values(0, 2)),
+        (3, From::Values(0, 1)),
+        (4, From::Values(0, 1)),
+    ];
     // 5000 different labels of four letters, made in place.
     let guest = guest.doing(
         "schema",
@@ -328,6 +333,8 @@ fn a_million_label_sets_share_the_overflow_series() {
         [Value::Counter(1.0)]
     );
     assert_eq!(house.value("weir_series_overflow_total", &[("metric", "many_rows_total")]), Some(4997.0));
+    let dropped = house.value("weir_plugin_dropped_total", &[("reason", "handle")]);
+    assert_eq!(dropped, Some(1.0), "past the cap there is one handle for all");
     house.still_serves();
 }
 
