@@ -8,7 +8,7 @@ pub(super) struct Look {
     /// Rows predicted.
     pub(super) rows: f64,
     pub(super) classes: BTreeMap<String, f64>,
-    /// Rows whose best class has a probability of at most 0.6, and rows with probabilities.
+    /// Rows whose best class has a probability of at most [`UNSURE`], and rows with probabilities.
     pub(super) unsure: f64,
     pub(super) scored: f64,
     /// Sum and count of the feature that is shown to drift.
@@ -31,6 +31,10 @@ pub(super) struct PluginLook {
     pub(super) cpu: f64,
 }
 
+/// An answer is unsure if the probability of its class is at most this. About a third of the answers are, so
+/// that it shows soon if they become more. An edge of the core's own histogram, as text.
+pub(super) const UNSURE: &str = "0.7";
+
 /// The feature of which the mean is shown.
 pub(super) const DRIFTING: &str = "tenure";
 
@@ -51,7 +55,7 @@ impl Look {
             "predictions_by_class_total" => {
                 *self.classes.entry(label("class").to_owned()).or_default() += value;
             }
-            "prediction_confidence_bucket" if label("le") == "0.6" => self.unsure += value,
+            "prediction_confidence_bucket" if label("le") == UNSURE => self.unsure += value,
             "prediction_confidence_count" => self.scored += value,
             "prediction_latency_seconds_bucket" => self.latency.push((edge(label("le")), value)),
             "feature_stats_value_sum" if drifts => self.drifting.0 += value,
@@ -59,7 +63,7 @@ impl Look {
             "feature_stats_missing_total" => self.missing += value,
             "feature_stats_unseen_category_total" => self.unseen += value,
             "feature_stats_out_of_range_total" => self.out_of_range += value,
-            "confidence_low_confidence" => self.low_confidence |= value > 0.0,
+            "confidence_low_confidence_active" => self.low_confidence |= value > 0.0,
             "weir_plugin_state" if value > 0.0 => {
                 label("state").clone_into(&mut self.plugin(label("plugin")).state);
             }
@@ -91,8 +95,8 @@ impl Look {
         }
     }
 
-    /// The quantile of a prediction's time in milliseconds, as Prometheus estimates it: evenly spread within a bucket.
-    /// In the first bucket nothing is known but its edge: `<`.
+    /// The quantile of a prediction's time in milliseconds, as Prometheus estimates it: evenly spread within
+    /// a bucket. In the first bucket nothing is known but its edge: `<`.
     pub(super) fn latency(&self, quantile: f64) -> String {
         let all = self.latency.last().map_or(0.0, |(_, count)| *count);
         let rank = quantile * all;

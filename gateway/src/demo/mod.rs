@@ -1,5 +1,5 @@
-//! `weir demo`: train a model, serve it, send it the rows it has not seen, and watch the telemetry that comes out. After
-//! a while the rows change, as the world does, and the telemetry shows it.
+//! `weir demo`: train a model, serve it, send it the rows it has not seen, and watch the telemetry that comes
+//! out. After a while the rows change, as the world does, and the telemetry shows it.
 
 mod look;
 mod screen;
@@ -18,7 +18,7 @@ use weir_inference::{About, Algorithm, Feature, Kind, Row, TrainOptions, holdout
 use crate::app::Serving;
 use crate::artifacts::{CHURN, CHURN_TARGET};
 use crate::cli::{CliError, DemoArgs};
-use look::Look;
+use look::{Look, UNSURE};
 use screen::{Drawn, Screen};
 use traffic::{Client, Traffic};
 
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let ended = runtime.block_on(demo.drive(&serving, args));
     serving.stop();
     ended?;
+    drop(folder);
     demo.screen.sum_up(demo.traffic.rows_sent());
     match demo.failed {
         0 => Ok(ExitCode::SUCCESS),
@@ -81,7 +82,7 @@ model = "churn.model"
 
 [plugin.confidence]
 path = "builtin:confidence"
-config = {{ window = "30s", min_rows = 100 }}
+config = {{ threshold = {UNSURE}, min_share = 0.4, window = "30s" }}
 
 [plugin.sampler]
 path = "builtin:sampler"
@@ -156,10 +157,11 @@ impl Demo {
                 _ = looks.tick() => self.look(serving, Drawn::Live).await?,
             }
         }
-        if !serving.stopped() {
-            self.settled(serving).await?;
+        match self.settled(serving).await {
+            // After a signal the gateway ends by itself, and may be gone before it is asked.
+            Err(_) if serving.stopped() => Ok(()),
+            settled => settled,
         }
-        Ok(())
     }
 
     async fn send(&mut self, serving: &Serving) -> Result<(), CliError> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use weir_inference::{About, Kind};
 
 use crate::cli::CliError;
-use crate::demo::look::{DRIFTING, Look};
+use crate::demo::look::{DRIFTING, Look, PluginLook, UNSURE};
 
 /// Between two lines where the picture cannot be drawn again.
 const PLAIN: Duration = Duration::from_secs(5);
@@ -69,11 +69,14 @@ impl Screen {
             let lines = self.picture(sent, failed);
             let up = if self.height > 0 { format!("\x1b[{}A", self.height) } else { String::new() };
             let picture: String = lines.iter().map(|line| format!("\x1b[2K{line}\n")).collect();
-            write!(out, "{up}{picture}")?;
+            // Without wrapping, so that a narrow terminal cuts lines and the picture keeps its height.
+            write!(out, "{up}\x1b[?7l{picture}\x1b[?7h")?;
             self.height = lines.len();
         } else if drawn == Drawn::Last || self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN) {
             self.last_plain = Some(Instant::now());
-            writeln!(out, "{}", self.picture(sent, failed).join(" | "))?;
+            let lines = self.picture(sent, failed);
+            let words = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            writeln!(out, "{}", lines.iter().map(words).collect::<Vec<_>>().join(" | "))?;
         }
         Ok(out.flush()?)
     }
@@ -99,17 +102,16 @@ impl Screen {
             look.latency(0.99)
         ));
         lines.push(format!("predictions  {}", each(&classes)));
-        lines.push(format!("confidence   at most 0.6 in {}", each(&unsure)));
+        lines.push(format!("confidence   at most {UNSURE} in {}", each(&unsure)));
         lines.push(format!("{DRIFTING:<12} mean {:.1} in training, {}", self.trained, each(&mean)));
         lines.push(format!(
             "features     {} missing, {} of a category nobody has seen, {} out of range",
             look.missing, look.unseen, look.out_of_range
         ));
-        let plugin = |(key, it): (&String, &super::look::PluginLook)| {
-            format!("{key} {} ({} rows, {:.1} us a row)", it.state, it.rows, it.cpu * 1e6 / it.rows.max(1.0))
-        };
-        lines
-            .push(format!("plugins      {}", look.plugins.iter().map(plugin).collect::<Vec<_>>().join(", ")));
+        for (key, PluginLook { state, rows, cpu }) in &look.plugins {
+            let each = cpu * 1e6 / rows.max(1.0);
+            lines.push(format!("plugin       {key} is {state}: {rows} rows, {each:.1} us each"));
+        }
         let holds = if look.low_confidence { "holds" } else { "does not hold" };
         lines.push(format!("condition    low_confidence {holds}"));
         if !self.note.is_empty() {
@@ -130,7 +132,7 @@ impl Screen {
 
     /// The last words.
     pub(super) fn sum_up(&self, rows_sent: u64) {
-        println!("\nsent {rows_sent} rows; the metrics count {}", self.latest.rows);
+        println!("\nsent {rows_sent} rows; the metrics counted {} when last read", self.latest.rows);
         for (when, look) in self.periods() {
             let when = if when.is_empty() { "all" } else { when.trim() };
             println!("  {when:<17} {}; {DRIFTING} {}; unsure {}", classes(&look), mean(&look), unsure(&look));
