@@ -1,4 +1,5 @@
-//! Whatever a body holds, the client gets the model server's bytes, and telemetry counts exactly what it could read.
+//! Whatever a body holds, the client gets the model server's bytes, and telemetry counts exactly what it
+//! could read.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

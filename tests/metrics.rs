@@ -108,7 +108,8 @@ fn counters_only_rise_while_traffic_flows() {
     gateway.await_exchanges(20).continues(&before);
 }
 
-/// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type, labels.
+/// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type,
+/// labels.
 #[test]
 fn the_catalogue_is_as_it_was_promised() {
     let server = Server::start(|request| match request.start().contains("/fail") {

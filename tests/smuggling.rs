@@ -1,5 +1,5 @@
-//! Request smuggling: whatever shape a request has, the model server sees one framing, and no request that Weir did not
-//! see itself.
+//! Request smuggling: whatever shape a request has, the model server sees one framing, and no request that
+//! Weir did not see itself.
 
 use support::{Gateway, Message, Server, Upstream, forward, ok_json};
 
@@ -16,7 +16,8 @@ impl Between {
         Self { gateway, server }
     }
 
-    /// The answers to what is sent over one connection, which a last request ends if the connection outlives the first.
+    /// The answers to what is sent over one connection, which a last request ends if the connection
+    /// outlives the first.
     fn answers(&self, sent: &[u8]) -> Vec<Message> {
         let mut client = self.gateway.client();
         client.send(sent);

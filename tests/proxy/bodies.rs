@@ -137,8 +137,8 @@ fn a_client_that_stalls_stalls_the_upstream_and_not_the_memory() {
     assert!(arrived.iter().all(|b| *b == b'x'), "what was taken arrives");
 }
 
-/// Writes until a write makes no progress for a second, and returns how much was taken. Too early an end would let a test
-/// pass that should fail, never the other way round.
+/// Writes until a write makes no progress for a second, and returns how much was taken. Too early an end
+/// would let a test pass that should fail, never the other way round.
 fn until_blocked(mut stream: &TcpStream) -> usize {
     stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a socket takes a timeout");
     let block = vec![b'x'; 64 << 10];

@@ -158,7 +158,8 @@ impl Gateway {
         sum.unwrap_or_else(|| panic!("no series `{name}` with {labels:?}"))
     }
 
-    /// Waits until the series of a metric sum to a value: a client's last byte may come before its request is counted.
+    /// Waits until the series of a metric sum to a value: a client's last byte may come before its request
+    /// is counted.
     #[track_caller]
     pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Scrape {
         let mut last = None;
@@ -197,7 +198,8 @@ impl Gateway {
         eventually("the generation", || (self.generation() >= number).then_some(()));
     }
 
-    /// Waits until this many reloads of a kind had an outcome, and returns why the last one was refused, if it was.
+    /// Waits until this many reloads of a kind had an outcome, and returns why the last one was refused, if
+    /// it was.
     #[track_caller]
     pub fn await_reloads(&self, what: &str, outcome: &str, count: u64) -> String {
         self.await_metric("weir_reload_total", &[("what", what), ("outcome", outcome)], count as f64);

@@ -1,4 +1,5 @@
-//! What the tests of the binary share: the binary itself, both ends of a connection, and strict readers of what it says.
+//! What the tests of the binary share: the binary itself, both ends of a connection, and strict readers of
+//! what it says.
 
 mod gateway;
 pub mod h2;

@@ -1,4 +1,5 @@
-//! A strict reader of Prometheus text 0.0.4 and OpenMetrics 1.0: what Prometheus only warns of is refused here.
+//! A strict reader of Prometheus text 0.0.4 and OpenMetrics 1.0: what Prometheus only warns of is refused
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
