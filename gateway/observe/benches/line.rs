@@ -18,8 +18,10 @@ use weir_exchange::{
 use weir_observe::{Line, LineConfig, Metrics, RecentVerdicts};
 use weir_telemetry::{Registry, Value};
 
-/// Exchanges of one pass: 50,000 a second on one worker.
+/// Exchanges of one pass: 50,000 a second on one worker; fewer if they would be more than a shard keeps
+/// memory for.
 const PASS: usize = 512;
+const PASS_BYTES: usize = 1 << 20;
 const PASSES: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,16 +37,21 @@ fn main() {
     );
     report("texts: kserve-v1, records and labels", Some(Protocol::KserveV1), &records(2), &labels());
     report("not decoded: no protocol", None, &request, &response);
-    report("7 KB: kserve-v1, 150 rows", Some(Protocol::KserveV1), &rows(150), &scores(150));
+    report("150 rows: kserve-v1, 7.5 and 9 KB", Some(Protocol::KserveV1), &rows(150), &scores(150));
     idle();
 }
 
 fn report(name: &str, protocol: Option<Protocol>, request: &str, response: &str) {
+    // `cargo bench -p weir-observe -- reference` measures only that: for a profiler.
+    if std::env::args().skip(1).any(|wanted| !wanted.starts_with('-') && !name.contains(&wanted)) {
+        return;
+    }
     let bench = Bench::new(protocol, Duration::from_secs(3600));
     let [request, response] = [request, response].map(|body| Bytes::copy_from_slice(body.as_bytes()));
+    let pass = PASS.min(PASS_BYTES / (request.len() + response.len()));
     let (mut pushing, mut working) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..PASSES {
-        let exchanges: Vec<_> = (0..PASS).map(|_| bench.exchange(&request, &response)).collect();
+        let exchanges: Vec<_> = (0..pass).map(|_| bench.exchange(&request, &response)).collect();
         let (begin, before) = (Instant::now(), bench.cpu_seconds());
         for exchange in exchanges {
             bench.handoff.push(exchange).unwrap();
@@ -54,7 +61,7 @@ fn report(name: &str, protocol: Option<Protocol>, request: &str, response: &str)
         assert!(bench.line.settle(PATIENCE) && bench.line.settle(PATIENCE));
         working = working.min(bench.cpu_seconds() - before);
     }
-    let [push, work] = [pushing, working].map(|seconds| seconds * 1e9 / PASS as f64);
+    let [push, work] = [pushing, working].map(|seconds| seconds * 1e9 / pass as f64);
     println!("{name:<44} {push:>7.0} ns {work:>9.0} ns {:>6.0} ns", push + work);
     assert!(bench.line.shut_down(PATIENCE));
 }

@@ -56,7 +56,8 @@ struct RouteState {
     /// Where the last exchange's pair stands.
     last: usize,
     schemas: usize,
-    tables: read::Tables,
+    /// `None` while an exchange of the route is read into them, and for a route without traffic.
+    tables: Option<Box<read::Tables>>,
 }
 
 struct PairState {
@@ -108,7 +109,7 @@ impl Batcher {
         let outcome = Outcome::of(exchange.end, exchange.head.status, exchange.error);
         let at = self.route(&exchange.route);
         let state = self.routes[at].as_mut().expect("`route` has just made it");
-        let mut tables = std::mem::take(&mut state.tables);
+        let mut tables = state.tables.take().unwrap_or_default();
         let reading = self.reader.read(shard, &mut exchange, outcome, &mut tables);
         state.fates[reading.fate() as usize].bump(1);
         self.count_errors(&exchange.route, "request", reading.request);
@@ -121,7 +122,7 @@ impl Batcher {
         self.append(at, pair, &facts, &mut tables);
         tables.trim();
         if let Some(state) = &mut self.routes[at] {
-            state.tables = tables;
+            state.tables = Some(tables);
         }
     }
 
@@ -158,7 +159,7 @@ impl Batcher {
             state.pairs.retain(|pair| !pair.slots.is_empty());
             state.last = 0;
             // A route that has no traffic any more holds nothing.
-            state.tables = read::Tables::default();
+            state.tables = None;
         }
     }
 
@@ -182,7 +183,7 @@ impl Batcher {
                 pairs: Vec::new(),
                 last: 0,
                 schemas: 0,
-                tables: read::Tables::default(),
+                tables: None,
             });
         }
         at

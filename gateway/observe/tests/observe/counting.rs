@@ -40,9 +40,11 @@ fn on_success_the_reply_says_how_many_rows_there_were() {
         exchange(&route, "no json", &values(3)),
         exchange(&route, &rows(2), "no json"),
         exchange(&route, &rows(5), &values(4)),
+        exchange(&route, &rows(1), &values(1)),
+        exchange(&route, "", ""),
     ]);
-    assert_eq!(house.predictions("ok"), 3.0 + 2.0 + 4.0);
-    assert_eq!(house.histogram("prediction_request_rows", &[]), (3, 9.0));
+    assert_eq!(house.predictions("ok"), 3.0 + 2.0 + 4.0 + 1.0);
+    assert_eq!(house.histogram("prediction_request_rows", &[]), (4, 10.0), "of exchanges that have rows");
 }
 
 #[test]
