@@ -175,8 +175,12 @@ impl Running {
         let timeout = gateway.drain_timeout.as_secs_f64();
         logger.info("draining", &[("timeout_seconds", Field::F64(timeout))]);
         parts.status.drains();
-        if !gateway.drain_delay.is_zero() {
-            std::thread::park_timeout(gateway.drain_delay);
+        let deadline = Instant::now() + gateway.drain_delay;
+        // A parked thread may wake for no reason.
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            std::thread::park_timeout(left);
         }
         let cut = parts.proxy.drain(gateway.drain_timeout);
         if !parts.line.shut_down(LAST_WORDS) {

@@ -23,12 +23,13 @@ const RANGE_SLACK: f64 = 1e-6;
 ///   `probabilities_0`, `probabilities.yes`) are scores, unless the task is regression.
 /// - Predictions that are scores themselves become `reply.scores`; `reply.outputs` keeps its `rows` and
 ///   width 0. That is so if the task is classification, if `decision` is `Some(true)`, or, while it is
-///   `None` and the task is auto, if every row has two or more values in [0, 1] that sum to 1 within
-///   [`SUM_TOLERANCE`].
+///   `None` and the task is auto, if every row without a missing value has two or more values in [0, 1] that
+///   sum to 1 within [`SUM_TOLERANCE`].
 /// - Score columns without names are named by `output.classes`, if there are as many.
 ///
 /// The caller freezes the answer per schema and hands it in as `decision`: one odd reply must not turn a
-/// regression into a classifier. `None` comes back while a reply decides nothing (it has no rows).
+/// regression into a classifier. `None` comes back while a reply decides nothing (no row, or none without a
+/// missing value).
 /// `Some(false)` says that there are no scores, not that the predictions are no labels.
 pub fn classify(reply: &mut Reply, decision: Option<bool>, output: &Output) -> Option<bool> {
     if output.task == Task::Regression {
@@ -47,7 +48,14 @@ pub fn classify(reply: &mut Reply, decision: Option<bool>, output: &Output) -> O
     let wanted = if output.task == Task::Classification { Some(true) } else { decision };
     let scores = match wanted {
         Some(frozen) => frozen && could_be_scores(&reply.outputs),
-        None => could_be_scores(&reply.outputs) && reply_rows(&reply.outputs).all(sums_to_one),
+        None if !could_be_scores(&reply.outputs) => false,
+        None => {
+            // A row with a missing value says nothing either way.
+            let mut whole =
+                reply_rows(&reply.outputs).filter(|row| !row.iter().any(|p| p.is_nan())).peekable();
+            whole.peek()?;
+            whole.all(sums_to_one)
+        }
     };
     if scores {
         std::mem::swap(&mut reply.outputs, &mut reply.scores);
@@ -67,7 +75,6 @@ fn reply_rows(table: &Table) -> impl Iterator<Item = &[f64]> {
     table.numbers.chunks_exact(table.width)
 }
 
-/// A missing value is NaN and fails both comparisons.
 fn sums_to_one(row: &[f64]) -> bool {
     let range = -RANGE_SLACK..=1.0 + RANGE_SLACK;
     row.iter().all(|p| range.contains(p)) && (row.iter().sum::<f64>() - 1.0).abs() <= SUM_TOLERANCE

@@ -416,6 +416,8 @@ fn a_frozen_decision_holds_for_odd_replies() {
     assert_eq!(classify(sums, Some(false)), (Some(false), 0));
     assert_eq!(classify(other, Some(true)), (Some(true), 2));
     assert_eq!(classify(empty, None), (None, 0));
+    assert_eq!(classify(r#"{"predictions": [[NaN, null]]}"#, None), (None, 0));
+    assert_eq!(classify(r#"{"predictions": [[NaN, null], [0.5, 0.5]]}"#, None), (Some(true), 2));
     assert_eq!(classify(r#"{"predictions": [1], "probs": [[1, 2]]}"#, Some(false)), (Some(true), 2));
 }
 
