@@ -33,8 +33,8 @@ impl Stamp {
         now
     }
 
-    /// The last moment this thread looked at the clock: at most one tick of its worker ago. Good enough for idle times,
-    /// and it costs no reading of the clock.
+    /// The last moment this thread looked at the clock: at most one tick of its worker ago. Good enough for
+    /// idle times, and it costs no reading of the clock.
     pub(crate) fn recent() -> Self {
         let recent = RECENT.get();
         if recent.0 == 0 { Self::now() } else { recent }
@@ -45,8 +45,8 @@ impl Stamp {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Unix time in nanoseconds, by the wall clock as it stood when the process started: a clock that jumps does not
-    /// tear a request in two.
+    /// Unix time in nanoseconds, by the wall clock as it stood when the process started: a clock that jumps
+    /// does not tear a request in two.
     pub(crate) fn unix_ns(self) -> u64 {
         anchor().unix_ns + self.0
     }

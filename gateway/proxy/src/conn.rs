@@ -86,8 +86,8 @@ impl Conn {
         }
     }
 
-    /// Ends an HTTP/1.1 connection whose client does not read its response: hyper asks such a body for nothing, so the
-    /// exchange cannot end by itself. An HTTP/2 connection may have other streams that flow.
+    /// Ends an HTTP/1.1 connection whose client does not read its response: hyper asks such a body for
+    /// nothing, so the exchange cannot end by itself. An HTTP/2 connection may have other streams that flow.
     pub(crate) fn abandon(&self) {
         if !self.activity.http2.load(Relaxed) {
             self.wish(Wish::Close);

@@ -38,7 +38,8 @@ struct Outgoing {
 
 /// Sends the request to one of the endpoints; once more to another if the first provably did not get it.
 ///
-/// Not an `async fn`: the request is rewritten before the future is made, which then carries only a pointer to it.
+/// Not an `async fn`: the request is rewritten before the future is made, which then carries only a pointer
+/// to it.
 pub(crate) fn forward<'a>(
     live: &'a Rc<Live>,
     config: &'a Forward,
@@ -113,7 +114,8 @@ fn address(request: &mut Request<RequestBody>, endpoint: &Endpoint, config: &For
     }
 }
 
-/// Path and query under the endpoint's prefix; with scheme and authority where HTTP/2 needs its pseudo-headers.
+/// Path and query under the endpoint's prefix; with scheme and authority where HTTP/2 needs its
+/// pseudo-headers.
 fn target(uri: &Uri, endpoint: &Endpoint, absolute: bool) -> Uri {
     let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let prefix = &endpoint.config.prefix;

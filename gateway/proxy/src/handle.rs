@@ -72,7 +72,8 @@ fn admit(conn: &Conn, view: &View, request: &Request<Incoming>) -> Result<(), Re
     let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
     let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !chunked || codings.next().is_some() {
-        // Another coding would end here with its header, and the model server would get the coded bytes as plain ones.
+        // Another coding would end here with its header, and the model server would get the coded bytes as
+        // plain ones.
         return Err(Refusal::BadRequest(
             "`Transfer-Encoding` is more than `chunked` (send just that)".into(),
         ));

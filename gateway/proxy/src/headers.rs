@@ -1,6 +1,7 @@
 //! Headers that end at this hop, and the ones that tell the upstream who asked.
 //!
-//! RFC 9110 section 7.6.1 (Connection), 7.6.3 (Via); RFC 7239 (Forwarded); X-Forwarded-* as nginx and Envoy write them.
+//! RFC 9110 section 7.6.1 (Connection), 7.6.3 (Via); RFC 7239 (Forwarded); X-Forwarded-* as nginx and Envoy
+//! write them.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -89,7 +90,8 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
-    /// For a client at `ip`. With `trusted`, what earlier proxies wrote is kept and extended; otherwise replaced.
+    /// For a client at `ip`. With `trusted`, what earlier proxies wrote is kept and extended; otherwise
+    /// replaced.
     pub(crate) fn new(ip: IpAddr, trusted: bool) -> Self {
         let forwarded_for = match ip {
             IpAddr::V4(ip) => format!("for={ip}"),

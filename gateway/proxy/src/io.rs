@@ -1,5 +1,5 @@
-//! hyper's I/O traits over a tokio TCP stream, with the few bytes that were read to tell the protocols apart, and a
-//! note of when bytes last came.
+//! hyper's I/O traits over a tokio TCP stream, with the few bytes that were read to tell the protocols apart,
+//! and a note of when bytes last came.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::clock::Stamp;
 
-/// What the worker's ticker needs to know of a client connection. Written by its own worker only; atomic because an
-/// upgraded connection must be `Send`.
+/// What the worker's ticker needs to know of a client connection. Written by its own worker only; atomic
+/// because an upgraded connection must be `Send`.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     /// When the first byte of a request head came, 0 between requests.

@@ -1,7 +1,8 @@
 //! The request path: a socket in, a response out, and one owned exchange handed off.
 //!
-//! Read [`handle`](mod@handle) first: it is the path of a request, one stage a line. One current-thread runtime a worker; nothing
-//! here takes a lock or hands a task to another thread between two sockets, and nothing off the path is awaited.
+//! Read [`handle`](mod@handle) first: it is the path of a request, one stage a line. One current-thread
+//! runtime a worker; nothing here takes a lock or hands a task to another thread between two sockets, and
+//! nothing off the path is awaited.
 
 mod body;
 mod clock;

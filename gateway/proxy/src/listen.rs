@@ -42,8 +42,8 @@ impl Listener {
     /// The address is in use or not ours.
     pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, BindError> {
         let fail = |cause| BindError { address, cause };
-        // A port that another process shares by SO_REUSEPORT would silently take half of the traffic: the first bind
-        // is exclusive and shows whether the address is free.
+        // A port that another process shares by SO_REUSEPORT would silently take half of the traffic: the
+        // first bind is exclusive and shows whether the address is free.
         drop(bind(address, false).map_err(fail)?);
         let first = bind(address, true).map_err(fail)?;
         let bound = first.local_addr().map_err(fail)?;
@@ -96,7 +96,8 @@ pub(crate) async fn accept(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => welcome(worker, stream, peer),
-                // Out of descriptors, most likely: taking a breath is all one can do, and what the kernel queued waits.
+                // Out of descriptors, most likely: taking a breath is all one can do, and what the kernel
+                // queued waits.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
         }

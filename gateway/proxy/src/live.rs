@@ -419,7 +419,8 @@ impl Owner {
         self.live.unwatched.set(true);
     }
 
-    /// Says how the exchange ended; the first to say it is believed. Counting happens when the owner is dropped.
+    /// Says how the exchange ended; the first to say it is believed. Counting happens when the owner is
+    /// dropped.
     pub(crate) fn ended(&self, end: End, error: Option<ErrorType>) {
         if self.end.get().is_none() {
             self.end.set(Some((end, error)));

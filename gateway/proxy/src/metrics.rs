@@ -8,7 +8,8 @@ use http::{Method, Version};
 use weir_exchange::{ErrorType, Fate};
 use weir_telemetry::{Cap, Counter, Family, Gauge, Histogram, Registry, RegistryError, Spec};
 
-/// OpenTelemetry's advice for `http.server.request.duration`, with three finer edges: small models answer in less than 5 ms.
+/// OpenTelemetry's advice for `http.server.request.duration`, with three finer edges: small models answer in
+/// less than 5 ms.
 pub(crate) const DURATION_EDGES: [f64; 17] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -33,7 +34,8 @@ pub struct ProxyMetrics {
 }
 
 impl ProxyMetrics {
-    /// Makes and registers the families. `fates` is `weir_exchanges_total`, shared with the line off the path.
+    /// Makes and registers the families. `fates` is `weir_exchanges_total`, shared with the line off the
+    /// path.
     ///
     /// # Errors
     /// A name is taken by a metric of another shape.

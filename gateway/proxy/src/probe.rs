@@ -34,8 +34,8 @@ struct Probe {
 }
 
 impl Prober {
-    /// Starts probing every endpoint of the snapshot that has a probe; the first answer comes at once. `changed` is told
-    /// when an endpoint comes or goes, with the reason. Must be called on a tokio runtime.
+    /// Starts probing every endpoint of the snapshot that has a probe; the first answer comes at once.
+    /// `changed` is told when an endpoint comes or goes, with the reason. Must be called on a tokio runtime.
     pub fn start(
         snapshot: &Snapshot,
         metrics: &ProxyMetrics,
@@ -60,7 +60,8 @@ impl Prober {
     }
 }
 
-/// The path to ask: the configured one, or the ready path of the protocol that a route to this backend speaks.
+/// The path to ask: the configured one, or the ready path of the protocol that a route to this backend
+/// speaks.
 fn probe_path(snapshot: &Snapshot, backend: &Arc<str>, config: &Forward) -> Option<String> {
     match &config.ready {
         Ready::Off => None,

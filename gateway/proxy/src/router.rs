@@ -1,5 +1,5 @@
-//! Which route a request takes: exact before prefix, longest literal first, more conditions before fewer, then the
-//! order of the file.
+//! Which route a request takes: exact before prefix, longest literal first, more conditions before fewer,
+//! then the order of the file.
 
 use ahash::RandomState;
 use hashbrown::HashMap;

@@ -9,8 +9,8 @@ use weir_exchange::TraceIds;
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Takes the caller's context, or starts a trace, and writes the header that makes Weir's span the upstream's parent.
-/// The sampled flag follows the caller; a trace that starts here is not sampled.
+/// Takes the caller's context, or starts a trace, and writes the header that makes Weir's span the upstream's
+/// parent. The sampled flag follows the caller; a trace that starts here is not sampled.
 pub(crate) fn join(headers: &mut HeaderMap) -> TraceIds {
     let caller = single(headers).and_then(parse);
     if caller.is_none() {

@@ -46,7 +46,8 @@ pub(crate) fn ask(
     Ok(Some(client))
 }
 
-/// Passes the upstream's 101 on and joins the two connections until both are done. No time limit holds any more.
+/// Passes the upstream's 101 on and joins the two connections until both are done. No time limit holds any
+/// more.
 pub(crate) fn tunnel(
     mut response: Response<Incoming>,
     client: Option<OnUpgrade>,

@@ -1,5 +1,5 @@
-//! One worker: a thread, a current-thread runtime, a listener, its own pools and cells. Workers share only what
-//! [`Shared`] holds.
+//! One worker: a thread, a current-thread runtime, a listener, its own pools and cells. Workers share only
+//! what [`Shared`] holds.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -154,13 +154,14 @@ impl Proxy {
         self.shared.in_flight.load(Relaxed)
     }
 
-    /// Stops accepting, lets what is under way end within `limit`, then ends the workers. Blocks; returns how many
-    /// requests were cut off.
+    /// Stops accepting, lets what is under way end within `limit`, then ends the workers. Blocks; returns how
+    /// many requests were cut off.
     pub fn drain(self, limit: Duration) -> usize {
         self.shared.draining.store(true, Relaxed);
         self.threads.iter().for_each(|_| self.shared.stop_accepting.notify_one());
         let deadline = Stamp::now().0 + limit.as_nanos() as u64;
-        // Workers tell nobody when they are done: a drain looks a few times a second, it is not on anybody's path.
+        // Workers tell nobody when they are done: a drain looks a few times a second, it is not on anybody's
+        // path.
         while self.shared.connections.load(Relaxed) > 0 && Stamp::now().0 < deadline {
             std::thread::park_timeout(TICK);
         }

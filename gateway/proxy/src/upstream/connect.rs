@@ -66,7 +66,8 @@ impl Sender {
     }
 
     async fn http2(stream: TcpStream) -> Result<Self, ConnectError> {
-        // Windows as large as a response may be in flight, so that one slow stream does not stall its siblings.
+        // Windows as large as a response may be in flight, so that one slow stream does not stall its
+        // siblings.
         let (sender, connection) = http2::Builder::new(LocalExec)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)

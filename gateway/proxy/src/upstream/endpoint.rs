@@ -116,8 +116,9 @@ impl Drop for InFlight {
     }
 }
 
-/// The less loaded of two endpoints taken at random among those that are in; among all if every one is out, since a
-/// try costs milliseconds and a wrong prober must not turn traffic away. `avoid` is skipped if there is another.
+/// The less loaded of two endpoints taken at random among those that are in; among all if every one is out,
+/// since a try costs milliseconds and a wrong prober must not turn traffic away. `avoid` is skipped if there
+/// is another.
 pub(crate) fn pick(endpoints: &[Arc<Endpoint>], avoid: Option<u64>, now: Stamp) -> Option<&Arc<Endpoint>> {
     if let [only] = endpoints {
         return Some(only);
