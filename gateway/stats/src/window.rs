@@ -158,7 +158,7 @@ mod tests {
         w.push(95, &[1.0]);
         w.push(15, &[1.0]);
         assert_eq!(w.summary(95).moments.count, 2);
-        assert_eq!(w.summary(110).moments.count, 2);
-        assert_eq!(w.summary(120).moments.count, 1);
+        assert_eq!(w.summary(109).moments.count, 2);
+        assert_eq!(w.summary(110).moments.count, 1);
     }
 }
