@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -59,7 +59,9 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let Self { inner, live, .. } = &mut *self;
+        let last = |inner: &Incoming| inner.is_end_stream();
+        let polled = live.conn.turns.taking(inner, |inner| Pin::new(inner).poll_frame(cx), last);
         self.live.awaits_client.set(polled.is_pending());
         let frame = match ready!(polled) {
             None => {
@@ -149,8 +151,22 @@ impl Stream {
         Broken(words)
     }
 
+    /// The next frame: one that came already, else one that the connection brings now.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let inner = &mut self.inner;
+        let Some(lease) = &mut self.lease else { return Pin::new(inner).poll_frame(cx) };
+        let last = |inner: &Incoming| inner.is_end_stream();
+        let quiet = &mut Context::from_waker(Waker::noop());
+        let turns = &self.owner.live().conn.turns;
+        let here = turns.taking(inner, |inner| Pin::new(inner).poll_frame(quiet), last);
+        if here.is_ready() {
+            return here;
+        }
+        lease.sender.poll_fed(cx, |cx| Pin::new(inner).poll_frame(cx))
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        match self.poll_inner(cx) {
             Poll::Pending => match self.owner.live().expired(cx) {
                 None => Poll::Pending,
                 Some(_) => Poll::Ready(Some(Err(self.broke(

@@ -23,6 +23,7 @@ use crate::handle::handle;
 use crate::headers::Forwarding;
 use crate::io::{Activity, Io, LocalExec};
 use crate::snapshot::Snapshot;
+use crate::turn::Turns;
 use crate::worker::{Unrouted, Worker};
 
 /// HTTP/2 connections are asked to leave after about this long, so that they spread over the workers again.
@@ -38,6 +39,8 @@ pub(crate) struct Conn {
     /// What the ticker asks of the connection's task.
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
+    /// HTTP/1.1: the turns of the connection's task.
+    pub(crate) turns: Turns,
     /// HTTP/2: when to ask it to leave.
     leave_at: Cell<Stamp>,
 }
@@ -65,6 +68,7 @@ impl Conn {
             forwarding: Forwarding::new(peer.ip(), trusted),
             wish: Cell::default(),
             waker: RefCell::default(),
+            turns: Turns::default(),
             leave_at: Cell::default(),
         })
     }
@@ -177,7 +181,7 @@ async fn http1(conn: &Rc<Conn>, io: Io) {
             told = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        conn.turns.run(cx, |cx| connection.as_mut().poll(cx))
     });
     if let Err(error) = ended.await {
         broken_head(conn, &error);

@@ -147,9 +147,13 @@ async fn send(
         Err(expiry) => return Err(Failed { refusal: over(live, expiry), unsent: None }),
     };
     live.sent_to(endpoint.clone(), Stamp::now());
-    match guarded(live, lease.sender.send(*request)).await {
+    match guarded(live, lease.sender.send(request)).await {
         Ok(Ok(response)) => {
             endpoint.succeeded();
+            if !live.request_is_complete() {
+                // A client may send all of its body before it reads: sending must not wait for what it reads.
+                lease.sender.detach();
+            }
             Ok((response, lease))
         }
         Ok(Err(mut error)) => {

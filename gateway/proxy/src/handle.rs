@@ -22,9 +22,19 @@ use crate::trace;
 use crate::worker::Unrouted;
 
 /// Answers one request. Never fails: what goes wrong becomes an answer in words.
-pub(crate) async fn handle(
+///
+/// Not an `async fn`: the request is boxed before the future is made, so that what waits moves only a pointer
+/// to it.
+pub(crate) fn handle(
     conn: Rc<Conn>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
+    answer(conn, Box::new(request))
+}
+
+async fn answer(
+    conn: Rc<Conn>,
+    mut request: Box<Request<Incoming>>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let began = Stamp::now();
     conn.activity.begin();
@@ -41,9 +51,10 @@ pub(crate) async fn handle(
         _ if over_limit(&route, &request) => {
             Err(Refusal::BodyTooLarge { limit: route.rule.config.body_bytes })
         }
-        TargetKind::Local(model) => infer(owner.live(), &**model, request).await.map(Answer::Own),
+        // Boxed: what only a local model needs must not make every request's future large.
+        TargetKind::Local(model) => Box::pin(infer(owner.live(), &**model, *request)).await.map(Answer::Own),
         TargetKind::Forward { config, endpoints } => {
-            forward(owner.live(), config, endpoints, request).await.map(Answer::Streamed)
+            forward(owner.live(), config, endpoints, *request).await.map(Answer::Streamed)
         }
     };
     Ok(match answer {

@@ -21,6 +21,7 @@ mod router;
 mod seam;
 mod snapshot;
 mod trace;
+mod turn;
 mod upgrade;
 mod upstream;
 mod worker;

@@ -52,7 +52,7 @@ pub(crate) fn tunnel(
     mut response: Response<Incoming>,
     client: Option<OnUpgrade>,
     owner: Owner,
-    lease: Lease,
+    mut lease: Lease,
 ) -> Response<ReplyBody> {
     let Some(client) = client else {
         owner.live().answers(502);
@@ -64,6 +64,7 @@ pub(crate) fn tunnel(
     let upstream = hyper::upgrade::on(&mut response);
     owner.ended(End::Complete, None);
     owner.unwatch();
+    lease.sender.detach();
     tokio::task::spawn_local(async move {
         let _lease = lease;
         if let (Ok(client), Ok(upstream)) = (client.await, upstream.await)

@@ -1,25 +1,27 @@
 //! Opening one connection and sending one request over it, HTTP/1.1 or HTTP/2 with prior knowledge.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use tokio::net::TcpStream;
 
+use super::http1::Http1;
 use crate::body::RequestBody;
 use crate::io::{Io, LocalExec};
 
 /// The sending end of a connection.
 #[derive(Debug)]
 pub(crate) enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Http1),
     /// Shared by every request of its worker.
     Http2(http2::SendRequest<RequestBody>),
 }
 
 /// What came of sending: the request comes back if it provably was not sent.
-pub(crate) type TrySend = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+pub(crate) type TrySend = Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>>;
 
 /// Why no connection was opened.
 #[derive(Debug)]
@@ -40,7 +42,8 @@ impl std::fmt::Display for ConnectError {
 }
 
 impl Sender {
-    /// Connects and starts the connection's task on this worker.
+    /// Connects. An HTTP/2 connection gets a task on this worker; an HTTP/1.1 connection is driven by its
+    /// lease.
     pub(crate) async fn open(
         endpoint: &weir_config::Endpoint,
         http2: bool,
@@ -52,17 +55,10 @@ impl Sender {
             Err(_) => return Err(ConnectError::Timeout(within)),
         };
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        if http2 { Self::http2(stream).await } else { Self::http1(stream).await }
-    }
-
-    async fn http1(stream: TcpStream) -> Result<Self, ConnectError> {
-        let (sender, connection) =
-            http1::Builder::new().handshake(Io::upstream(stream)).await.map_err(ConnectError::Handshake)?;
-        tokio::task::spawn_local(async move {
-            // An error here is the request's error too, and is told there.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Self::Http1(sender))
+        if http2 {
+            return Self::http2(stream).await;
+        }
+        Http1::open(stream).await.map(Self::Http1).map_err(ConnectError::Handshake)
     }
 
     async fn http2(stream: TcpStream) -> Result<Self, ConnectError> {
@@ -83,29 +79,51 @@ impl Sender {
     /// Waits until a request can be sent. False: the connection is gone.
     pub(crate) async fn ready(&mut self) -> bool {
         match self {
-            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http1(connection) => connection.ready().await,
             Self::Http2(sender) => sender.ready().await.is_ok(),
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Looks whether the connection is gone.
+    pub(crate) fn is_closed(&mut self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
+            Self::Http1(connection) => connection.is_closed(),
             Self::Http2(sender) => sender.is_closed(),
         }
     }
 
-    /// Hands the request to the connection at once; the future is only the wait for the response.
-    pub(crate) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = TrySend> + use<> {
-        let sent = match self {
-            Self::Http1(sender) => Ok(sender.try_send_request(request)),
-            Self::Http2(sender) => Err(sender.try_send_request(request)),
-        };
-        async move {
-            match sent {
-                Ok(http1) => http1.await,
-                Err(http2) => http2.await,
-            }
+    /// Whether the next exchange can have the connection for itself, now that this one is over.
+    pub(crate) fn is_reusable(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_reusable(),
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// Sends the request and waits for the head of the response.
+    pub(crate) async fn send(&mut self, request: Box<Request<RequestBody>>) -> TrySend {
+        match self {
+            Self::Http1(connection) => connection.send(request).await,
+            Self::Http2(sender) => Box::pin(sender.try_send_request(*request)).await.map_err(Box::new),
+        }
+    }
+
+    /// Polls what this connection feeds, after moving the connection on where it has no task of its own.
+    pub(crate) fn poll_fed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        fed: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match self {
+            Self::Http1(connection) => connection.poll_fed(cx, fed),
+            Self::Http2(_) => fed(cx),
+        }
+    }
+
+    /// Gives the connection a task of its own for the rest of this exchange.
+    pub(crate) fn detach(&mut self) {
+        if let Self::Http1(connection) = self {
+            connection.detach();
         }
     }
 

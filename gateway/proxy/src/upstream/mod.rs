@@ -2,6 +2,7 @@
 
 mod connect;
 mod endpoint;
+mod http1;
 mod pool;
 
 pub use endpoint::EndpointBook;

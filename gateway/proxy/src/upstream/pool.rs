@@ -93,8 +93,8 @@ impl Pools {
     pub(crate) fn sweep(&self, now: Stamp) {
         let mut pools = self.by_endpoint.borrow_mut();
         pools.retain(|_, pool| {
-            pool.idle.borrow_mut().retain(|idle| idle.fresh(now) && !idle.sender.is_closed());
-            if pool.shared.borrow().as_ref().is_some_and(Sender::is_closed) {
+            pool.idle.borrow_mut().retain_mut(|idle| idle.fresh(now) && !idle.sender.is_closed());
+            if pool.shared.borrow_mut().as_mut().is_some_and(Sender::is_closed) {
                 pool.forget_shared();
             }
             // A pool nobody leases from, with nothing in it, is made again when it is needed.
@@ -130,7 +130,7 @@ impl Pool {
         let now = Stamp::recent();
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            if idle.fresh(now) && !idle.sender.is_closed() {
+            if idle.fresh(now) {
                 return Some(idle.sender);
             }
         }
@@ -157,7 +157,7 @@ impl Lease {
     /// Puts the connection back; closes it if the pool holds enough.
     pub(crate) fn give_back(self, now: Stamp) {
         let Self { sender, pool, keep, most, .. } = self;
-        if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
+        if sender.is_reusable() {
             let mut idle = pool.idle.borrow_mut();
             if idle.len() < most {
                 idle.push(Idle { sender, since: now, keep });
