@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -26,26 +27,18 @@ pub(crate) struct Hop {
 /// Removes every header that is for this hop only, also those that `Connection` names.
 pub(crate) fn end_hop(headers: &mut HeaderMap) -> Hop {
     let mut hop = Hop::default();
-    if !headers.keys().any(is_hop) {
+    // Only what is there is removed: to look for a header in vain costs as much as to find it.
+    let present: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_hop(name)).cloned().collect();
+    if present.is_empty() {
         return hop;
     }
     let named = listed(headers);
     if named.contains(&header::UPGRADE) {
         hop.upgrade = headers.get(header::UPGRADE).cloned();
     }
-    hop.trailers = headers.get(header::TE).is_some_and(|te| has_token(te, "trailers"));
-    named.iter().for_each(|name| drop(headers.remove(name)));
-    for name in [
-        &header::CONNECTION,
-        &header::TRANSFER_ENCODING,
-        &header::UPGRADE,
-        &header::TE,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &header::PROXY_AUTHORIZATION,
-    ] {
-        headers.remove(name);
-    }
+    hop.trailers =
+        present.contains(&header::TE) && headers.get(header::TE).is_some_and(|te| has_token(te, "trailers"));
+    named.iter().chain(&present).for_each(|name| drop(headers.remove(name)));
     hop
 }
 

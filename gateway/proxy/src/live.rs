@@ -81,9 +81,12 @@ fn encoding(headers: &HeaderMap) -> Encoding {
 
 fn content(headers: &HeaderMap) -> Content {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return Content::Json };
+    if value == "application/json" {
+        return Content::Json;
+    }
     let essence = value.split(';').next().unwrap_or_default().trim();
     match essence {
-        "application/json" | "" => Content::Json,
+        "" => Content::Json,
         "text/csv" => Content::Csv,
         e if e.ends_with("+json") || e.eq_ignore_ascii_case("application/json") => Content::Json,
         // What curl and many clients say of a JSON body when nobody tells them.
