@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::{http1, http2};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use weir_config::{Forward, PathMatch, Ready, Route};
 use weir_exchange::Protocol;
 
@@ -16,6 +17,9 @@ use crate::io::Io;
 use crate::metrics::ProxyMetrics;
 use crate::snapshot::{Snapshot, TargetKind};
 use crate::upstream::Endpoint;
+
+/// The longest wait before an endpoint that is not ready is asked again.
+const OUT_AGAIN: Duration = Duration::from_secs(1);
 
 /// The probes of one generation; dropping it ends them.
 #[derive(Debug)]
@@ -98,10 +102,8 @@ async fn keep_probing(
     metrics: ProxyMetrics,
     changed: impl Fn(&str, Result<(), &str>) + Send + 'static,
 ) {
-    let mut ticks = tokio::time::interval(probe.every.max(Duration::from_millis(10)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let asked = Instant::now();
         let late = || Err(format!("no answer to `{}` within {} ms", probe.path, probe.within.as_millis()));
         let found = tokio::time::timeout(probe.within, ask(&probe)).await.unwrap_or_else(|_| late());
         let result = match &found {
@@ -114,7 +116,14 @@ async fn keep_probing(
         if endpoint.probed(found) {
             changed(&endpoint.config.url, found);
         }
+        tokio::time::sleep_until(asked + pause(probe.every, found.is_ok())).await;
     }
+}
+
+/// From one question to the next. A server that is out is asked often, so that it is soon back.
+fn pause(every: Duration, ready: bool) -> Duration {
+    let pause = if ready { every } else { every.min(OUT_AGAIN) };
+    pause.max(Duration::from_millis(10))
 }
 
 /// Asks once. Ready is a 2xx whose JSON, if it says `ready` or `live`, says true.
@@ -167,5 +176,17 @@ where
 {
     fn execute(&self, future: F) {
         tokio::spawn(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_out_is_asked_again_within_a_second() {
+        let (often, seldom) = (Duration::from_millis(100), Duration::from_secs(60));
+        assert_eq!([pause(seldom, true), pause(seldom, false)], [seldom, OUT_AGAIN]);
+        assert_eq!([pause(often, true), pause(often, false)], [often, often]);
     }
 }
