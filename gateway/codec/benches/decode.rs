@@ -4,8 +4,6 @@
 //! Every number is the best of many rounds, each shorter than a scheduler's slice: what the code costs while
 //! nobody else has the core.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
-
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,10 +41,14 @@ fn exchange(name: &str, protocol: Protocol, request: &str, response: &str) {
     let route = route(protocol);
     let (mut decoder, mut table, mut reply) = (Decoder::default(), Table::default(), Reply::default());
     let asked = measure(|| {
-        decoder.request(&route, "/", Body::json(black_box(request.as_bytes())), &mut table).unwrap();
+        decoder
+            .request(&route, "/", Body::json(black_box(request.as_bytes())), &mut table)
+            .expect("the sample is of its protocol");
     });
     let answered = measure(|| {
-        decoder.response(&route, Body::json(black_box(response.as_bytes())), &mut reply).unwrap();
+        decoder
+            .response(&route, Body::json(black_box(response.as_bytes())), &mut reply)
+            .expect("the sample is of its protocol");
         classify(&mut reply, None, &route.output);
     });
     let (bytes, ns) = (request.len() + response.len(), asked + answered);
@@ -57,7 +59,9 @@ fn exchange(name: &str, protocol: Protocol, request: &str, response: &str) {
 fn encoding() {
     let route = route(Protocol::Json(JsonPaths::default()));
     let (mut decoder, mut reply) = (Decoder::default(), Reply::default());
-    decoder.response(&route, Body::json(labels_and_scores().as_bytes()), &mut reply).unwrap();
+    decoder
+        .response(&route, Body::json(labels_and_scores().as_bytes()), &mut reply)
+        .expect("the sample is of its protocol");
     let labels = encode::ModelLabels { name: "churn", version: "1" };
     let protocol = Protocol::KserveV1;
     let bytes = encode::reply(&protocol, &reply, &labels, None).len();

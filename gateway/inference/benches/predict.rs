@@ -45,7 +45,7 @@ fn in_place(what: &str, model: &Arc<Model>, rows: &[Row]) {
     let (served, request) = (serve(model), request(rows));
     let ns = measure(|| match served.submit(black_box(request.clone()), Box::new(drop)) {
         Submitted::Now(reply) => assert_eq!(reply.status, 200),
-        other => panic!("{other:?}"),
+        other => unreachable!("a few rows are answered in place: {other:?}"),
     });
     print(&format!("{what}: in place"), ns, rows.len());
 }

@@ -4,8 +4,6 @@
 //! telemetry thread, as every 10 ms under load. Every line is the best of many passes: what the code costs
 //! when nobody else uses the core. The reference exchange is 2 rows of 8 features, 120 bytes each way.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +52,7 @@ fn report(name: &str, protocol: Option<Protocol>, request: &str, response: &str)
         let exchanges: Vec<_> = (0..pass).map(|_| bench.exchange(&request, &response)).collect();
         let (begin, before) = (Instant::now(), bench.cpu_seconds());
         for exchange in exchanges {
-            bench.handoff.push(exchange).unwrap();
+            bench.handoff.push(exchange).expect("a pass fits the shard");
         }
         pushing = pushing.min(begin.elapsed().as_secs_f64());
         // The CPU time of a pass is published when it is over: by the time the next barrier is reached.
@@ -89,11 +87,12 @@ struct Bench {
 impl Bench {
     fn new(protocol: Option<Protocol>, poll: Duration) -> Self {
         let registry = Registry::default();
-        let metrics = Metrics::new(&registry).unwrap();
+        let metrics = Metrics::new(&registry).expect("a new registry has every name free");
         let sink = Arc::new(RecentVerdicts::new(&metrics.line, 1));
         let handoff = Arc::new(Handoff::new(ShardLimits::default()));
         let config = LineConfig { poll, ..LineConfig::default() };
-        let line = Line::start(config, vec![handoff.clone()], metrics, sink, Vec::new()).unwrap();
+        let line =
+            Line::start(config, vec![handoff.clone()], metrics, sink, Vec::new()).expect("there are threads");
         let route = Arc::new(route(protocol));
         line.declare(std::slice::from_ref(&route));
         assert!(line.settle(PATIENCE), "the thread has started");
