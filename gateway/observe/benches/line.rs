@@ -101,8 +101,10 @@ impl Bench {
 
     fn cpu_seconds(&self) -> f64 {
         let points = self.registry.gather();
-        let cpu =
-            points.iter().find(|points| &*points.spec.name == "weir_telemetry_cpu_seconds_total").unwrap();
+        let cpu = points
+            .iter()
+            .find(|points| &*points.spec.name == "weir_telemetry_cpu_seconds_total")
+            .expect("the line counts its time");
         match &cpu.samples[0].value {
             Value::Counter(seconds) => *seconds,
             _ => unreachable!("CPU time is a counter"),
