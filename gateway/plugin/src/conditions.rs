@@ -1,13 +1,12 @@
 //! The conditions of one plugin key, by declaration, model and labels. Shared with whoever shows them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_exchange::ConditionState;
 use weir_telemetry::Gauge;
 
 use crate::family::{AnyFamily, Cell};
-use crate::windows::{Labels, model_of};
+use crate::places::{Kept, Labels, Places, model_of};
 
 /// A condition as declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +25,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug)]
-struct Entry {
-    plan: usize,
-    labels: Labels,
+struct Said {
     gauge: Arc<Gauge>,
     /// `None` until the plugin has said something.
     state: Option<ConditionState>,
@@ -38,9 +35,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     plans: Vec<ConditionPlan>,
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
-    places: HashMap<(usize, Labels), usize, ahash::RandomState>,
+    places: Places<Said>,
 }
 
 impl Conditions {
@@ -51,52 +46,39 @@ impl Conditions {
         labels: &Labels,
         gauge: impl FnOnce() -> Option<Arc<Gauge>>,
     ) -> Option<usize> {
-        if let Some(place) = self.places.get(&(plan, labels.clone())) {
-            return Some(*place);
+        if let Some(place) = self.places.find(plan, labels) {
+            return Some(place);
         }
-        let entry = Entry { plan, labels: labels.clone(), gauge: gauge()?, state: None };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.entries[place] = Some(entry);
-                place
-            }
-            None => {
-                self.entries.push(Some(entry));
-                self.entries.len() - 1
-            }
-        };
-        self.places.insert((plan, labels.clone()), place);
-        Some(place)
+        Some(self.places.insert(plan, labels.clone(), Said { gauge: gauge()?, state: None }))
     }
 
     /// Takes a report; gives the new state back if the condition came or went.
     pub(crate) fn report(&mut self, place: usize, report: Report, now_ns: u64) -> Option<&ConditionState> {
-        let entry = self.entries.get_mut(place)?.as_mut()?;
+        let Kept { plan, labels, it: said } = self.places.get_mut(place)?;
         let Report { active, value, count } = report;
-        entry.gauge.set(f64::from(u8::from(active)));
-        let was = entry.state.as_ref().map(|state| state.active);
-        match &mut entry.state {
+        said.gauge.set(f64::from(u8::from(active)));
+        let was = said.state.as_ref().map(|state| state.active);
+        match &mut said.state {
             Some(state) => {
                 state.since_unix_ns = if state.active == active { state.since_unix_ns } else { now_ns };
                 (state.active, state.value, state.count) = (active, value, count);
             }
             none => {
-                let plan = &self.plans[entry.plan];
+                let plan = &self.plans[*plan];
                 let names = ["route", "model", "model_version"].map(Arc::from).into_iter();
                 let names = names.chain(plan.labels.iter().cloned());
-                let labels = names.zip(entry.labels.iter().cloned()).collect();
+                let labels = names.zip(labels.iter().cloned()).collect();
                 let name = plan.name.clone();
                 *none = Some(ConditionState { name, labels, active, value, count, since_unix_ns: now_ns });
             }
         }
         // A condition begins as inactive: to say so changes nothing.
-        (was.unwrap_or(false) != active).then_some(entry.state.as_ref()).flatten()
+        (was.unwrap_or(false) != active).then_some(said.state.as_ref()).flatten()
     }
 
     /// What is known now, by name and labels.
     pub(crate) fn states(&self) -> Vec<ConditionState> {
-        let mut states: Vec<_> =
-            self.entries.iter().flatten().filter_map(|entry| entry.state.clone()).collect();
+        let mut states: Vec<_> = self.places.iter().filter_map(|kept| kept.it.state.clone()).collect();
         states.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
         states
     }
@@ -107,14 +89,13 @@ impl Conditions {
         live: impl Fn(&[Arc<str>]) -> bool,
         mut forget: impl FnMut(usize, &Labels),
     ) {
-        for place in 0..self.entries.len() {
-            let gone = self.entries[place].take_if(|entry| !live(model_of(&entry.labels)));
-            if let Some(Entry { plan, labels, .. }) = gone {
-                forget(plan, &labels);
-                self.places.remove(&(plan, labels));
-                self.free.push(place);
+        self.places.retain(|Kept { plan, labels, .. }| {
+            let stays = live(model_of(labels));
+            if !stays {
+                forget(*plan, labels);
             }
-        }
+            stays
+        });
     }
 
     /// Goes on under another declaration, with the gauges of its `families`. Conditions of another name or
@@ -129,12 +110,11 @@ impl Conditions {
             to.is_none() && self.plans.iter().any(|new| new.name == o.name)
         };
         let resets = old.plans.iter().zip(&moves).filter(changed).count() as u64;
-        for entry in old.entries.into_iter().flatten() {
-            let Some(plan) = moves[entry.plan] else { continue };
-            let Some(gauge) = gauge(&families[plan], key, &entry.labels) else { continue };
-            gauge.set(f64::from(u8::from(entry.state.as_ref().is_some_and(|state| state.active))));
-            self.places.insert((plan, entry.labels.clone()), self.entries.len());
-            self.entries.push(Some(Entry { plan, gauge, ..entry }));
+        for Kept { plan, labels, it: said } in old.places.into_kept() {
+            let Some(plan) = moves[plan] else { continue };
+            let Some(gauge) = gauge(&families[plan], key, &labels) else { continue };
+            gauge.set(f64::from(u8::from(said.state.as_ref().is_some_and(|state| state.active))));
+            self.places.insert(plan, labels, Said { gauge, ..said });
         }
         resets
     }

@@ -14,9 +14,9 @@ use crate::engine::{EPOCHS_BEFORE_LOOK, TICK, thread_cpu_ns};
 use crate::handles::{Asked, Handles, Kind, NO_HANDLE, Target};
 use crate::limiter::Limiter;
 use crate::metrics::{Cells, Dropped};
+use crate::places::Labels;
 use crate::plan::Plan;
 use crate::state::State;
-use crate::windows::Labels;
 
 /// Bytes of a log line from a plugin; the interface says so.
 const LONGEST_LINE: usize = 1024;

@@ -25,6 +25,7 @@ mod limiter;
 mod link;
 mod meter;
 mod metrics;
+mod places;
 mod plan;
 mod prepared;
 mod share;

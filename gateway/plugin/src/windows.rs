@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use weir_stats::{Summary, Window, WindowShape};
 
+use crate::places::{Kept, Labels, Places, model_of};
+
 /// Bytes a window takes beside its slices, roughly: names, map entries.
 const OVERHEAD: usize = 256;
 
@@ -23,29 +25,24 @@ impl WindowPlan {
     }
 }
 
-/// Route, model, version, then the plugin's own label values.
-pub(crate) type Labels = Arc<[Arc<str>]>;
-
-/// The part of [`Labels`] that says which model.
-pub(crate) fn model_of(labels: &Labels) -> &[Arc<str>] {
-    &labels[..3]
-}
-
-#[derive(Debug)]
-struct Entry {
-    plan: usize,
-    labels: Labels,
+/// What is kept for one declaration, model and set of labels.
+#[derive(Debug, Default)]
+struct Held {
     whole: Option<Window>,
     groups: HashMap<Arc<str>, Window, ahash::RandomState>,
+}
+
+impl Held {
+    fn count(&self) -> usize {
+        self.groups.len() + usize::from(self.whole.is_some())
+    }
 }
 
 /// The windows of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     plans: Vec<WindowPlan>,
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
-    places: HashMap<(usize, Labels), usize, ahash::RandomState>,
+    places: Places<Held>,
     /// Bytes held, and how many may be.
     bytes: usize,
     budget: usize,
@@ -74,26 +71,14 @@ impl Windows {
 
     /// The place of a window; made if it is new. `None` if there is no room.
     pub(crate) fn place(&mut self, plan: usize, labels: &Labels) -> Option<usize> {
-        if let Some(place) = self.places.get(&(plan, labels.clone())) {
-            return Some(*place);
+        if let Some(place) = self.places.find(plan, labels) {
+            return Some(place);
         }
         if self.bytes + OVERHEAD > self.budget {
             return None;
         }
         self.bytes += OVERHEAD;
-        let entry = Entry { plan, labels: labels.clone(), whole: None, groups: HashMap::default() };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.entries[place] = Some(entry);
-                place
-            }
-            None => {
-                self.entries.push(Some(entry));
-                self.entries.len() - 1
-            }
-        };
-        self.places.insert((plan, labels.clone()), place);
-        Some(place)
+        Some(self.places.insert(plan, labels.clone(), Held::default()))
     }
 
     /// Feeds finite values into a window, or into that of one text of it.
@@ -104,11 +89,11 @@ impl Windows {
         now_ns: u64,
         values: &[f64],
     ) -> Fed {
-        let Some(Some(entry)) = self.entries.get_mut(place) else { return Fed::default() };
-        let plan = &self.plans[entry.plan];
+        let Some(Kept { plan, it: held, .. }) = self.places.get_mut(place) else { return Fed::default() };
+        let plan = &self.plans[*plan];
         let known = match group {
-            Some(text) => entry.groups.contains_key(text),
-            None => entry.whole.is_some(),
+            Some(text) => held.groups.contains_key(text),
+            None => held.whole.is_some(),
         };
         if !known {
             if self.bytes + plan.bytes() > self.budget {
@@ -117,8 +102,8 @@ impl Windows {
             self.bytes += plan.bytes();
         }
         let window = match group {
-            Some(text) => entry.groups.entry(text.clone()).or_insert_with(|| Window::new(plan.shape.clone())),
-            None => entry.whole.get_or_insert_with(|| Window::new(plan.shape.clone())),
+            Some(text) => held.groups.entry(text.clone()).or_insert_with(|| Window::new(plan.shape.clone())),
+            None => held.whole.get_or_insert_with(|| Window::new(plan.shape.clone())),
         };
         let taken = window.push(now_ns, values);
         Fed { late: values.len() as u64 - taken, no_room: 0 }
@@ -126,10 +111,10 @@ impl Windows {
 
     /// What a window holds; `None` if nothing was ever fed to it.
     pub(crate) fn read(&self, place: usize, group: Option<&str>, now_ns: u64) -> Option<Summary> {
-        let entry = self.entries.get(place)?.as_ref()?;
+        let held = &self.places.get(place)?.it;
         let window = match group {
-            Some(text) => entry.groups.get(text)?,
-            None => entry.whole.as_ref()?,
+            Some(text) => held.groups.get(text)?,
+            None => held.whole.as_ref()?,
         };
         Some(window.summary(now_ns))
     }
@@ -137,20 +122,19 @@ impl Windows {
     /// Drops what has run empty: texts always, windows only of models that are gone, since handles speak of
     /// the others.
     pub(crate) fn sweep(&mut self, now_ns: u64, live: impl Fn(&[Arc<str>]) -> bool) {
-        for place in 0..self.entries.len() {
-            let Some(entry) = &mut self.entries[place] else { continue };
-            let size = self.plans[entry.plan].bytes();
-            let before = entry.groups.len();
-            entry.groups.retain(|_, window| !window.is_empty(now_ns));
-            self.bytes -= (before - entry.groups.len()) * size;
-            let empty = entry.groups.is_empty() && entry.whole.as_ref().is_none_or(|w| w.is_empty(now_ns));
-            if empty && !live(model_of(&entry.labels)) {
-                self.bytes -= OVERHEAD + usize::from(entry.whole.is_some()) * size;
-                self.places.remove(&(entry.plan, entry.labels.clone()));
-                self.entries[place] = None;
-                self.free.push(place);
+        let Self { plans, places, bytes, .. } = self;
+        places.retain(|Kept { plan, labels, it: held }| {
+            let size = plans[*plan].bytes();
+            let before = held.groups.len();
+            held.groups.retain(|_, window| !window.is_empty(now_ns));
+            *bytes -= (before - held.groups.len()) * size;
+            let empty = held.groups.is_empty() && held.whole.as_ref().is_none_or(|w| w.is_empty(now_ns));
+            let stays = !empty || live(model_of(labels));
+            if !stays {
+                *bytes -= OVERHEAD + held.count() * size;
             }
-        }
+            stays
+        });
     }
 
     /// The same windows under another declaration. What has the name of a new window but another shape or
@@ -161,12 +145,10 @@ impl Windows {
             self.plans.iter().map(|old| next.plans.iter().position(|new| new == old)).collect();
         let changed = |old: &WindowPlan| next.plans.iter().any(|new| new.name == old.name && new != old);
         let resets = self.plans.iter().filter(|old| changed(old)).count() as u64;
-        for entry in self.entries.into_iter().flatten() {
-            let Some(plan) = moves[entry.plan] else { continue };
-            let windows = entry.groups.len() + usize::from(entry.whole.is_some());
-            next.bytes += OVERHEAD + windows * next.plans[plan].bytes();
-            next.places.insert((plan, entry.labels.clone()), next.entries.len());
-            next.entries.push(Some(Entry { plan, ..entry }));
+        for Kept { plan, labels, it: held } in self.places.into_kept() {
+            let Some(plan) = moves[plan] else { continue };
+            next.bytes += OVERHEAD + held.count() * next.plans[plan].bytes();
+            next.places.insert(plan, labels, held);
         }
         (next, resets)
     }
