@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use support::{Gateway, Upstream, forward, forward_with, nobody};
 
-use crate::{fault, get, weir};
+use crate::{fault, get, under_way, weir};
 
 /// One request failed in this way, and nothing else did.
 #[track_caller]
@@ -30,10 +30,7 @@ fn a_backend_that_is_down_is_a_502_at_once_and_says_so() {
 fn a_backend_that_never_answers_is_a_504_and_its_connection_is_closed() {
     let upstream = Upstream::bind();
     let gateway = weir(&format!("[timeouts]\nheader = \"200ms\"\n{}", forward(upstream.address())));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     let reply = client.message();
     assert_eq!((reply.status(), fault(&reply)), (504, ("upstream".into(), "timeout".into())));
     server.ends();
@@ -44,10 +41,7 @@ fn a_backend_that_never_answers_is_a_504_and_its_connection_is_closed() {
 fn the_whole_request_has_a_time_limit_where_one_is_set() {
     let upstream = Upstream::bind();
     let gateway = weir(&forward_with(&[upstream.address()], "timeouts = { total = \"300ms\" }", ""));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
     client.head().expect("a head");
     assert_eq!(client.rest(), b"some", "the answer is cut, since it has begun");
@@ -59,10 +53,7 @@ fn a_backend_that_closes_within_its_response_cuts_the_clients() {
     for framing in ["Content-Length: 100\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"] {
         let upstream = Upstream::bind();
         let gateway = weir(&forward(upstream.address()));
-        let mut client = gateway.client();
-        client.send(get("/"));
-        let mut server = upstream.accept();
-        server.message();
+        let (mut client, mut server) = under_way(&gateway, &upstream);
         server.send(format!("HTTP/1.1 200 OK\r\n{framing}"));
         client.head().expect("a head");
         drop(server);
@@ -76,10 +67,7 @@ fn a_backend_that_closes_within_its_response_cuts_the_clients() {
 fn a_backend_that_stops_within_its_response_cuts_the_clients() {
     let upstream = Upstream::bind();
     let gateway = weir(&format!("[timeouts]\nidle = \"200ms\"\n{}", forward(upstream.address())));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
     client.head().expect("a head");
     assert_eq!(client.rest(), b"some");
@@ -98,10 +86,7 @@ fn a_backend_that_closes_without_an_answer_or_answers_garbage_is_a_502() {
     ] {
         let upstream = Upstream::bind();
         let gateway = weir(&forward(upstream.address()));
-        let mut client = gateway.client();
-        client.send(get("/"));
-        let mut server = upstream.accept();
-        server.message();
+        let (mut client, mut server) = under_way(&gateway, &upstream);
         server.send(garbage);
         drop(server);
         let reply = client.message();
@@ -119,10 +104,7 @@ fn a_backend_that_closes_without_an_answer_or_answers_garbage_is_a_502() {
 fn two_lengths_in_an_answer_are_garbage() {
     let upstream = Upstream::bind();
     let gateway = weir(&forward(upstream.address()));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokHTTP/1.1");
     let reply = client.message();
     assert_eq!(reply.status(), 502);
@@ -133,10 +115,7 @@ fn two_lengths_in_an_answer_are_garbage() {
 fn a_client_that_goes_away_cancels_the_request_upstream() {
     let upstream = Upstream::bind();
     let gateway = weir(&forward(upstream.address()));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (client, mut server) = under_way(&gateway, &upstream);
     drop(client);
     server.ends();
     counted(&gateway, "client_gone");
@@ -146,10 +125,7 @@ fn a_client_that_goes_away_cancels_the_request_upstream() {
 fn a_client_that_goes_away_within_its_response_cancels_it_upstream() {
     let upstream = Upstream::bind();
     let gateway = weir(&forward(upstream.address()));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
     client.head().expect("a head");
     client.reset();

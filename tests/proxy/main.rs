@@ -9,7 +9,7 @@ mod limits;
 mod messages;
 mod shutdown;
 
-use support::Gateway;
+use support::{Gateway, Upstream, Wire};
 
 /// The binary with a configuration of its own.
 #[track_caller]
@@ -20,6 +20,16 @@ fn weir(toml: &str) -> Gateway {
 /// A request without a body.
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+}
+
+/// A request that has reached the model server, which has yet to answer: the client's end and the server's.
+#[track_caller]
+fn under_way(gateway: &Gateway, upstream: &Upstream) -> (Wire, Wire) {
+    let mut client = gateway.client();
+    client.send(get("/"));
+    let mut server = upstream.accept();
+    server.message();
+    (client, server)
 }
 
 /// Whose fault an answer of Weir's own says it was, and of which type.

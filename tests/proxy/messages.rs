@@ -2,7 +2,7 @@
 
 use support::{Server, Upstream, forward, forward_with};
 
-use crate::{fault, get, weir};
+use crate::{fault, get, under_way, weir};
 
 /// Header lines, sorted, without those that differ from request to request.
 fn lines(message: &support::Message) -> Vec<String> {
@@ -117,10 +117,7 @@ fn a_refused_upload_is_refused_before_it_is_sent() {
 fn interim_answers_of_the_upstream_end_at_the_gateway() {
     let upstream = Upstream::bind();
     let gateway = weir(&forward(upstream.address()));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, mut server) = under_way(&gateway, &upstream);
     server.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let reply = client.message();

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use support::{Upstream, eventually, forward};
 
-use crate::{get, weir};
+use crate::{get, under_way, weir};
 
 #[test]
 fn sigterm_says_not_ready_then_stops_accepting_then_drains_and_exits_0() {
@@ -48,10 +48,7 @@ fn what_does_not_end_in_time_is_cut_and_the_exit_says_so() {
     let upstream = Upstream::bind();
     let toml = forward(upstream.address());
     let mut gateway = weir(&format!("[gateway]\ndrain_timeout = \"200ms\"\n{toml}"));
-    let mut client = gateway.client();
-    client.send(get("/"));
-    let mut server = upstream.accept();
-    server.message();
+    let (mut client, _server) = under_way(&gateway, &upstream);
     gateway.terminate();
     client.ends();
     assert_eq!(gateway.wait().code(), Some(1), "{}", gateway.logs().text());
