@@ -5,11 +5,10 @@
 //! nobody else has the core.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_codec::{Body, Decoder, classify, encode};
-use weir_exchange::{JsonPaths, ObservedRoute, Output, Protocol, Reply, RouteId, Table};
+use weir_exchange::{JsonPaths, ObservedRoute, Protocol, Reply, Table};
 
 const ROUNDS: usize = 1500;
 const ROUND: Duration = Duration::from_micros(200);
@@ -86,20 +85,7 @@ fn measure(mut call: impl FnMut()) -> f64 {
 }
 
 fn route(protocol: Protocol) -> ObservedRoute {
-    ObservedRoute {
-        id: RouteId(0),
-        name: Arc::from("bench"),
-        generation: 0,
-        observe: true,
-        protocol: Some(protocol),
-        output: Output::default(),
-        model: Arc::from("bench"),
-        model_version: Arc::from(""),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 1 << 20,
-    }
+    ObservedRoute::named("bench", Some(protocol))
 }
 
 fn feature(row: usize, column: usize) -> String {

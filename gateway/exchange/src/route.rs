@@ -150,3 +150,24 @@ pub struct ObservedRoute {
     /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
     pub capture_limit: usize,
 }
+
+impl ObservedRoute {
+    /// A first route with nothing said of it but its name, which is its model's too: all else as when the
+    /// configuration is silent, and captures of 1 MiB.
+    pub fn named(name: &str, protocol: Option<Protocol>) -> Self {
+        Self {
+            id: RouteId(0),
+            name: name.into(),
+            generation: 1,
+            observe: true,
+            protocol,
+            output: Output::default(),
+            model: name.into(),
+            model_version: Arc::default(),
+            model_header: None,
+            model_version_header: None,
+            model_from_request: false,
+            capture_limit: 1 << 20,
+        }
+    }
+}

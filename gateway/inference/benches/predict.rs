@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weir_exchange::model::http_like::Method;
-use weir_exchange::{LocalRequest, ObservedRoute, Output, Protocol, Reply, RouteId, Table};
+use weir_exchange::{LocalRequest, ObservedRoute, Protocol, Reply, Table};
 use weir_inference::{
     Algorithm, Model, Row, ServeOptions, Served, Submitted, TrainOptions, Value, holdout_rows, train,
 };
@@ -81,20 +81,7 @@ fn serve(model: &Arc<Model>) -> Served {
 }
 
 fn request(rows: &[Row]) -> LocalRequest {
-    let route = ObservedRoute {
-        id: RouteId(0),
-        name: "churn".into(),
-        generation: 1,
-        observe: true,
-        protocol: Some(Protocol::KserveV1),
-        output: Output::default(),
-        model: "churn".into(),
-        model_version: "".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 0,
-    };
+    let route = ObservedRoute::named("churn", Some(Protocol::KserveV1));
     let rows = serde_json::to_string(rows).expect("rows are JSON");
     LocalRequest {
         route: Arc::new(route),

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{
-    End, Exchange, Handoff, Head, ObservedRoute, Output, Protocol, RouteId, ShardLimits, Side, Timing,
-    TraceIds, shard,
+    End, Exchange, Handoff, Head, ObservedRoute, Protocol, ShardLimits, Side, Timing, TraceIds, shard,
 };
 use weir_observe::{Line, LineConfig, Metrics, RecentVerdicts};
 use weir_telemetry::{Registry, Value};
@@ -142,20 +141,7 @@ fn side(body: &Bytes) -> Side {
 }
 
 fn route(protocol: Option<Protocol>) -> ObservedRoute {
-    ObservedRoute {
-        id: RouteId(0),
-        name: "churn".into(),
-        generation: 1,
-        observe: true,
-        protocol,
-        output: Output::default(),
-        model: "churn".into(),
-        model_version: "".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 1 << 20,
-    }
+    ObservedRoute::named("churn", protocol)
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

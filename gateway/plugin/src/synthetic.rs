@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_exchange::{
-    Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Output, Per, Role, RouteId, Schema, SchemaId,
-};
+use weir_exchange::{Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Per, Role, Schema, SchemaId};
 
 /// Any moment will do; a plugin may not depend on it.
 pub(crate) const BEGIN_UNIX_NS: u64 = 1_700_000_000_000_000_000;
@@ -110,20 +108,7 @@ fn column(role: Role, name: &str, codes: &[&str]) -> Column {
 }
 
 fn route() -> Arc<ObservedRoute> {
-    Arc::new(ObservedRoute {
-        id: RouteId(0),
-        name: "synthetic".into(),
-        generation: 0,
-        observe: true,
-        protocol: None,
-        output: Output::default(),
-        model: "synthetic".into(),
-        model_version: "1".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 0,
-    })
+    Arc::new(ObservedRoute::named("synthetic", None))
 }
 
 /// Xorshift (Marsaglia, 2003): the same numbers every time.

@@ -1,27 +1,10 @@
 //! Tables as text, so that an expectation fits a line.
 
-use std::sync::Arc;
-
 use weir_codec::{Body, DecodeError, Decoder, classify};
-use weir_exchange::{
-    Cell, FieldPath, Fields, JsonPaths, ObservedRoute, Output, Protocol, Reply, RouteId, Table,
-};
+use weir_exchange::{Cell, FieldPath, Fields, JsonPaths, ObservedRoute, Output, Protocol, Reply, Table};
 
 pub(crate) fn route(protocol: &Protocol, output: Output) -> ObservedRoute {
-    ObservedRoute {
-        id: RouteId(0),
-        name: Arc::from("test"),
-        generation: 0,
-        observe: true,
-        protocol: Some(protocol.clone()),
-        output,
-        model: Arc::from("test"),
-        model_version: Arc::from(""),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 1 << 20,
-    }
+    ObservedRoute { output, ..ObservedRoute::named("test", Some(protocol.clone())) }
 }
 
 /// `json` with other paths than the default.

@@ -2,26 +2,13 @@
 
 use std::sync::{Arc, mpsc};
 
-use weir_exchange::{LocalReply, LocalRequest, ModelFault, ObservedRoute, Output, Protocol, RouteId};
+use weir_exchange::{LocalReply, LocalRequest, ModelFault, ObservedRoute, Protocol};
 
 use super::*;
 use crate::{Algorithm, TrainOptions, train};
 
 fn request(rows: usize) -> LocalRequest {
-    let route = ObservedRoute {
-        id: RouteId(0),
-        name: "r".into(),
-        generation: 1,
-        observe: true,
-        protocol: Some(Protocol::KserveV1),
-        output: Output::default(),
-        model: "m".into(),
-        model_version: "".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 0,
-    };
+    let route = ObservedRoute::named("m", Some(Protocol::KserveV1));
     LocalRequest {
         route: Arc::new(route),
         method: Method::Post,

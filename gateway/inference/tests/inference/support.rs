@@ -3,9 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use weir_exchange::model::http_like::Method;
-use weir_exchange::{
-    JsonPaths, LocalReply, LocalRequest, ObservedRoute, Output, Protocol, Reply, RouteId, Table,
-};
+use weir_exchange::{JsonPaths, LocalReply, LocalRequest, ObservedRoute, Protocol, Reply, Table};
 use weir_inference::{
     Algorithm, Model, Row, ServeOptions, Served, Submitted, TrainOptions, holdout_rows, train,
 };
@@ -46,20 +44,7 @@ pub(crate) fn small(algorithm: Algorithm) -> Model {
 }
 
 pub(crate) fn route(protocol: Protocol) -> Arc<ObservedRoute> {
-    Arc::new(ObservedRoute {
-        id: RouteId(0),
-        name: "churn".into(),
-        generation: 1,
-        observe: true,
-        protocol: Some(protocol),
-        output: Output::default(),
-        model: "churn".into(),
-        model_version: "".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 1 << 20,
-    })
+    Arc::new(ObservedRoute::named("churn", Some(protocol)))
 }
 
 pub(crate) fn json() -> Protocol {

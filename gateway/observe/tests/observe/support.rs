@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{
-    Batch, ColumnData, End, ErrorType, Exchange, Handoff, Head, ObservedRoute, Output, Payload, Protocol,
-    Role, RouteId, SchemaId, ShardLimits, Side, Timing, TraceIds, Verdict, shard,
+    Batch, ColumnData, End, ErrorType, Exchange, Handoff, Head, ObservedRoute, Payload, Protocol, Role,
+    RouteId, SchemaId, ShardLimits, Side, Timing, TraceIds, Verdict, shard,
 };
 use weir_observe::{BatchLimits, Judge, Line, LineConfig, Metrics, RecentVerdicts};
 use weir_telemetry::{Registry, Sample, Value};
@@ -125,17 +125,9 @@ impl House {
 pub(crate) fn route(id: u32, protocol: Protocol) -> ObservedRoute {
     ObservedRoute {
         id: RouteId(id),
-        name: format!("route-{id}").into(),
-        generation: 1,
-        observe: true,
-        protocol: Some(protocol),
-        output: Output::default(),
         model: "configured".into(),
         model_version: "1".into(),
-        model_header: None,
-        model_version_header: None,
-        model_from_request: false,
-        capture_limit: 1 << 20,
+        ..ObservedRoute::named(&format!("route-{id}"), Some(protocol))
     }
 }
 

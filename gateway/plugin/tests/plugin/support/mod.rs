@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use weir_exchange::{
-    Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Output, Role, RouteId, Schema, SchemaId,
+    Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Role, RouteId, Schema, SchemaId,
 };
 use weir_plugin::{Change, Host, HostOptions, Limits, LoadError, PluginJudge, PluginSpec};
 use weir_telemetry::log::{LogOptions, Logger};
@@ -221,17 +221,9 @@ impl Table {
         let Self { schema, rows, data } = self;
         let route = ObservedRoute {
             id: RouteId(1),
-            name: "r".into(),
-            generation: 1,
-            observe: true,
-            protocol: None,
-            output: Output::default(),
             model: "m".into(),
             model_version: "1".into(),
-            model_header: None,
-            model_version_header: None,
-            model_from_request: false,
-            capture_limit: 0,
+            ..ObservedRoute::named("r", None)
         };
         Batch {
             sequence: 1,
