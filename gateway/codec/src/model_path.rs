@@ -25,10 +25,12 @@ fn after<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
 
 /// `m` or `m/versions/v`.
 pub(crate) fn model_and_version(named: &str) -> (Option<&str>, Option<&str>) {
-    let (model, version) = match named.split_once("/versions/") {
-        Some((model, version)) => (model, Some(version)),
-        None => (named, None),
-    };
+    // Most names have no version: to find no slash costs less than to find no substring.
+    let Some(slash) = named.find('/') else { return (Some(named).filter(|m| !m.is_empty()), None) };
+    let (model, rest) = named.split_at(slash);
     let whole = |part: &&str| !part.is_empty() && !part.contains('/');
-    (Some(model).filter(whole), version.filter(whole))
+    match rest.strip_prefix("/versions/") {
+        Some(version) => (Some(model).filter(whole), Some(version).filter(whole)),
+        None => (None, None),
+    }
 }

@@ -233,9 +233,7 @@ impl RowMeter {
         if !self.scores.is_empty() {
             self.find_top(batch, scratch);
             let scores = scratch.top.iter().map(|(score, _)| *score);
-            scores.filter(|score| score.abs() <= LARGEST_SCORE).for_each(|score| {
-                cells.confidence.observe_local(score);
-            });
+            cells.confidence.observe_all_local(scores.filter(|score| score.abs() <= LARGEST_SCORE));
         }
         match self.labels {
             Labels::None => 0,

@@ -128,7 +128,7 @@ impl<'a> Applier<'a> {
         };
         match cell {
             Cell::Histogram(histogram) => {
-                values.iter().filter(|x| finite(**x)).for_each(|x| histogram.observe_local(*x));
+                histogram.observe_all_local(values.iter().copied().filter(|x| finite(*x)));
             }
             Cell::Gauge(gauge) => {
                 if let Some(last) = values.iter().copied().filter(|x| finite(*x)).last() {

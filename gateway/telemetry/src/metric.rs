@@ -105,6 +105,17 @@ impl Histogram {
         }
     }
 
+    /// [`Histogram::observe_local`] for many values: the sum is read and written once.
+    pub fn observe_all_local(&self, values: impl Iterator<Item = f64>) {
+        let mut sum = f64::from_bits(self.sum.load(Relaxed));
+        for x in values.filter(|x| !x.is_nan()) {
+            let bucket = &self.buckets[self.bucket(x)];
+            bucket.store(bucket.load(Relaxed) + 1, Relaxed);
+            sum += x;
+        }
+        self.sum.store(sum.to_bits(), Relaxed);
+    }
+
     /// Adds counts gathered elsewhere over the same edges: one count a bucket and the sum of the values.
     pub fn merge(&self, counts: &[u64], sum: f64) {
         for (bucket, n) in self.buckets.iter().zip(counts) {

@@ -244,8 +244,8 @@ pub(crate) fn label(r: &mut Reader<'_>, scratch: &mut Scratch, into: &mut String
 
 /// Fits predictions and scores together.
 fn settle(found: u8, wanted: &Wanted<'_>, reply: &mut Reply) -> Read<()> {
-    let predictions = wanted.paths[0].map(ToString::to_string).unwrap_or_default();
     if found & (PREDICTIONS | SCORES) == 0 {
+        let predictions = wanted.paths[0].map(ToString::to_string).unwrap_or_default();
         return absent(format_args!("`{predictions}` is not in the body"));
     }
     if found & SCORES == 0 {
