@@ -52,24 +52,29 @@ impl RecentVerdicts {
 }
 
 impl VerdictSink for RecentVerdicts {
+    /// All are counted. Of those that are but a probability, the last of a run stands for it: they are said
+    /// of nearly every exchange, and would push out the others.
     fn verdicts(&self, judge: &str, batch: &Arc<Batch>, verdicts: &[Verdict]) {
-        verdicts.iter().for_each(|verdict| self.counted.get(&[judge, &verdict.reason]).inc());
         let judge: Arc<str> = judge.into();
         let mut said = self.lock();
-        for verdict in verdicts {
+        for run in verdicts.chunk_by(|a, b| a.reason == b.reason && a.probability == b.probability) {
+            self.counted.get(&[&judge, &run[0].reason]).add(run.len() as u64);
             // A judge can name an exchange that is not there.
-            let Some(trace_id) = batch.trace_ids.get(verdict.exchange as usize) else { continue };
-            if said.len() >= self.capacity {
-                said.pop_front();
+            let there = run.iter().filter(|verdict| (verdict.exchange as usize) < batch.trace_ids.len());
+            let passed = if run[0].probability < 1.0 { there.clone().count().saturating_sub(1) } else { 0 };
+            for verdict in there.skip(passed) {
+                if said.len() >= self.capacity {
+                    said.pop_front();
+                }
+                said.push_back(Said {
+                    judge: judge.clone(),
+                    route: batch.route.name.clone(),
+                    trace_id: batch.trace_ids[verdict.exchange as usize],
+                    reason: verdict.reason.clone(),
+                    probability: verdict.probability,
+                    unix_ns: batch.closed_unix_ns,
+                });
             }
-            said.push_back(Said {
-                judge: judge.clone(),
-                route: batch.route.name.clone(),
-                trace_id: *trace_id,
-                reason: verdict.reason.clone(),
-                probability: verdict.probability,
-                unix_ns: batch.closed_unix_ns,
-            });
         }
     }
 }

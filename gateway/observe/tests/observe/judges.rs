@@ -160,6 +160,21 @@ fn verdicts_are_counted_and_the_last_of_them_remembered() {
     assert!(*unix_ns > 0);
 }
 
+#[test]
+fn of_verdicts_that_are_but_a_probability_one_a_run_is_remembered() {
+    let says = judge("sampler", |batch| {
+        let sure = Verdict { probability: 1.0, ..verdict(1, "error") };
+        let rest = (2..batch.exchanges as u32).map(|exchange| verdict(exchange, "rest"));
+        [sure.clone(), sure].into_iter().chain(rest).collect()
+    });
+    let (house, route) = (House::with(still(), 1, vec![says]), kserve());
+    house.see((0..9).map(|_| good(&route, 1)));
+    assert_eq!(house.value("weir_verdicts_total", &[("judge", "sampler"), ("reason", "rest")]), 7.0);
+    let recent = house.verdicts.recent();
+    let said: Vec<_> = recent.iter().map(|said| (said.trace_id, &*said.reason)).collect();
+    assert_eq!(said, [(2, "error"), (2, "error"), (9, "rest")]);
+}
+
 struct Fragile;
 
 impl VerdictSink for Fragile {
