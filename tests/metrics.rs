@@ -111,6 +111,18 @@ fn counters_only_rise_while_traffic_flows() {
 /// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type,
 /// labels.
 #[test]
+fn rows_that_no_server_got_are_predictions_that_failed() {
+    let toml = forward_with(&[nobody()], "protocol = \"kserve-v1\"\nmodel = \"churn\"", "");
+    let gateway = Gateway::start(WEIR, &toml);
+    assert_eq!(gateway.post(PREDICT, "{\"instances\": [[1, 2], [3, 4]]}").status(), 502);
+    gateway.await_exchanges(1);
+    let labels = [("model", "churn"), ("outcome", "upstream_error")];
+    assert_eq!(gateway.metric("predictions_total", &labels), 2.0);
+    assert_eq!(gateway.metric("prediction_request_size_bytes_sum", &[]), 31.0);
+    assert_eq!(gateway.metric("api_errors_total", &[("error_type", "connect")]), 1.0);
+}
+
+#[test]
 fn the_catalogue_is_as_it_was_promised() {
     let server = Server::start(|request| match request.start().contains("/fail") {
         true => b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -13,7 +13,7 @@ use weir_exchange::{End, ErrorType};
 use crate::clock::Stamp;
 use crate::live::{Live, Owner};
 use crate::refusal::Refusal;
-use crate::upstream::Lease;
+use crate::upstream::{Lease, Sender};
 
 /// Why a body ended early; hyper closes the connection that carried it.
 #[derive(Debug)]
@@ -30,19 +30,26 @@ impl std::error::Error for Broken {}
 /// A client's body on its way to a model server.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    inner: Incoming,
+    /// `None`: there is no body.
+    inner: Option<Incoming>,
     live: Rc<Live>,
     limit: u64,
 }
 
 impl RequestBody {
-    /// Streams `inner`, up to `limit` bytes.
+    /// Streams `inner`, up to the route's limit.
     pub(crate) fn new(inner: Incoming, live: Rc<Live>) -> Self {
         if inner.is_end_stream() {
             live.request_complete(Stamp::recent());
+            return Self::empty(live);
         }
         let limit = live.route.rule.config.body_bytes;
-        Self { inner, live, limit }
+        Self { inner: Some(inner), live, limit }
+    }
+
+    /// No body.
+    pub(crate) fn empty(live: Rc<Live>) -> Self {
+        Self { inner: None, live, limit: 0 }
     }
 
     fn fail(&self, why: Refusal, words: &'static str) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -59,7 +66,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Self { inner, live, .. } = &mut *self;
+        let Self { inner: Some(inner), live, .. } = &mut *self else { return Poll::Ready(None) };
         let last = |inner: &Incoming| inner.is_end_stream();
         let polled = live.conn.turns.taking(inner, |inner| Pin::new(inner).poll_frame(cx), last);
         self.live.awaits_client.set(polled.is_pending());
@@ -80,7 +87,7 @@ impl Body for RequestBody {
             if self.live.saw_request(data, now) > self.limit {
                 return self.fail(Refusal::BodyTooLarge { limit: self.limit }, "the body is over its limit");
             }
-            if self.inner.is_end_stream() {
+            if self.is_end_stream() {
                 self.live.request_complete(now);
             }
         }
@@ -88,11 +95,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
@@ -114,8 +121,10 @@ pub(crate) enum ReplyBody {
 /// A response on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    inner: Incoming,
+    /// A body of its own; else the connection on loan brings it.
+    inner: Option<Incoming>,
     owner: Owner,
+    /// `None`: the response is over.
     lease: Option<Lease>,
 }
 
@@ -125,10 +134,10 @@ impl ReplyBody {
         Self::Own { bytes: Some(bytes).filter(|b| !b.is_empty()), _owner: owner }
     }
 
-    /// A body from upstream; `lease` goes back to its pool at the end.
-    pub(crate) fn stream(inner: Incoming, owner: Owner, lease: Lease) -> Self {
+    /// A body from upstream, or else from the connection itself; `lease` goes back to its pool at the end.
+    pub(crate) fn stream(inner: Option<Incoming>, owner: Owner, lease: Lease) -> Self {
         let mut stream = Stream { inner, owner, lease: Some(lease) };
-        if stream.inner.is_end_stream() {
+        if stream.has_ended() {
             stream.complete();
         }
         Self::Stream(Box::new(stream))
@@ -136,11 +145,28 @@ impl ReplyBody {
 }
 
 impl Stream {
+    /// The last frame was taken, as far as that is known yet.
+    fn has_ended(&self) -> bool {
+        match (&self.inner, &self.lease) {
+            (Some(inner), _) => inner.is_end_stream(),
+            (None, Some(Lease { sender: Sender::Http1(connection), .. })) => connection.has_ended(),
+            (None, _) => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inner, &self.lease) {
+            (Some(inner), _) => inner.size_hint(),
+            (None, Some(Lease { sender: Sender::Http1(connection), .. })) => {
+                connection.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            (None, _) => SizeHint::with_exact(0),
+        }
+    }
+
     fn complete(&mut self) {
         self.owner.ended(End::Complete, None);
-        if let Some(lease) = self.lease.take()
-            && self.owner.live().request_is_complete()
-        {
+        if let Some(lease) = self.lease.take() {
             lease.give_back(Stamp::recent());
         }
     }
@@ -151,22 +177,19 @@ impl Stream {
         Broken(words)
     }
 
-    /// The next frame: one that came already, else one that the connection brings now.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let inner = &mut self.inner;
-        let Some(lease) = &mut self.lease else { return Pin::new(inner).poll_frame(cx) };
-        let last = |inner: &Incoming| inner.is_end_stream();
-        let quiet = &mut Context::from_waker(Waker::noop());
-        let turns = &self.owner.live().conn.turns;
-        let here = turns.taking(inner, |inner| Pin::new(inner).poll_frame(quiet), last);
-        if here.is_ready() {
-            return here;
+    /// The next frame from the model server; `Err`: it broke off.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+        match (&mut self.inner, &mut self.lease) {
+            (Some(inner), _) => Pin::new(inner).poll_frame(cx).map_err(drop),
+            (None, Some(Lease { sender: Sender::Http1(connection), .. })) => {
+                connection.poll_body(cx).map_err(drop)
+            }
+            (None, _) => Poll::Ready(None),
         }
-        lease.sender.poll_fed(cx, |cx| Pin::new(inner).poll_frame(cx))
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.poll_inner(cx) {
+        match self.poll_source(cx) {
             Poll::Pending => match self.owner.live().expired(cx) {
                 None => Poll::Pending,
                 Some(_) => Poll::Ready(Some(Err(self.broke(
@@ -179,7 +202,7 @@ impl Stream {
                 self.complete();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.broke(
+            Poll::Ready(Some(Err(()))) => Poll::Ready(Some(Err(self.broke(
                 End::UpstreamReset,
                 ErrorType::Reset,
                 "the model server broke off its response",
@@ -189,7 +212,7 @@ impl Stream {
                     self.owner.live().saw_response(data, Stamp::recent());
                 }
                 // hyper does not ask again after the last byte of a known length.
-                if self.inner.is_end_stream() {
+                if self.has_ended() {
                     self.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -215,14 +238,14 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own { bytes, .. } => bytes.is_none(),
-            Self::Stream(stream) => stream.inner.is_end_stream(),
+            Self::Stream(stream) => stream.has_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(stream) => stream.inner.size_hint(),
+            Self::Stream(stream) => stream.size_hint(),
         }
     }
 }

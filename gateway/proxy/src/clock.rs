@@ -2,19 +2,27 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 struct Anchor {
-    instant: Instant,
+    ns: u64,
     unix_ns: u64,
 }
 
 fn anchor() -> &'static Anchor {
     static ANCHOR: OnceLock<Anchor> = OnceLock::new();
     ANCHOR.get_or_init(|| Anchor {
-        instant: Instant::now(),
+        ns: monotonic_ns(),
         unix_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
     })
+}
+
+/// What `Instant` reads, as one number: a subtraction of two needs no carry.
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 thread_local! {
@@ -28,7 +36,9 @@ pub(crate) struct Stamp(pub(crate) u64);
 impl Stamp {
     /// Now.
     pub(crate) fn now() -> Self {
-        let now = Self((anchor().instant.elapsed().as_nanos() as u64).max(1));
+        // The anchor first: whoever makes it must not read the clock before it.
+        let anchor = anchor().ns;
+        let now = Self((monotonic_ns() - anchor).max(1));
         RECENT.set(now);
         now
     }

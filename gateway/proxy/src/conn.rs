@@ -20,8 +20,8 @@ use weir_exchange::ErrorType;
 
 use crate::clock::Stamp;
 use crate::handle::handle;
-use crate::headers::Forwarding;
 use crate::io::{Activity, Io, LocalExec};
+use crate::onward::Forwarding;
 use crate::snapshot::Snapshot;
 use crate::turn::Turns;
 use crate::worker::{Unrouted, Worker};
@@ -122,15 +122,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let conn = Conn::new(&worker, peer);
     let slot = worker.conns.borrow_mut().insert(conn.clone());
     let _ = stream.set_nodelay(true);
-    let protocol = poll_fn(|cx| match conn.wished(cx) {
-        Wish::Close => Poll::Ready(()),
-        _ => Poll::Pending,
-    });
-    tokio::select! {
-        // A client that connects and says nothing is closed by the ticker.
-        () = protocol => {}
-        () = speak(&conn, stream) => {}
-    }
+    speak(&conn, stream).await;
     worker.conns.borrow_mut().remove(slot);
 }
 
@@ -176,12 +168,14 @@ async fn http1(conn: &Rc<Conn>, io: Io) {
     let service = service_fn(|request: Request<Incoming>| handle(conn.clone(), request));
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let mut told = false;
-    let ended = poll_fn(|cx| {
-        if !told && conn.wished(cx) >= Wish::Finish {
-            told = true;
-            connection.as_mut().graceful_shutdown();
+    let ended = poll_fn(|cx| match conn.wished(cx) {
+        Wish::Close => Poll::Ready(Ok(())),
+        wish => {
+            if wish == Wish::Finish && !std::mem::replace(&mut told, true) {
+                connection.as_mut().graceful_shutdown();
+            }
+            conn.turns.run(cx, |cx| connection.as_mut().poll(cx))
         }
-        conn.turns.run(cx, |cx| connection.as_mut().poll(cx))
     });
     if let Err(error) = ended.await {
         broken_head(conn, &error);
@@ -203,12 +197,14 @@ async fn http2(conn: &Rc<Conn>, io: Io) {
     let service = service_fn(|request: Request<Incoming>| handle(conn.clone(), request));
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut told = false;
-    let ended = poll_fn(|cx| {
-        if !told && conn.wished(cx) >= Wish::Finish {
-            told = true;
-            connection.as_mut().graceful_shutdown();
+    let ended = poll_fn(|cx| match conn.wished(cx) {
+        Wish::Close => Poll::Ready(Ok(())),
+        wish => {
+            if wish == Wish::Finish && !std::mem::replace(&mut told, true) {
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx)
         }
-        connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
         broken_head(conn, &error);

@@ -137,17 +137,29 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // One plain send of a joined copy costs the kernel less than gathering two or three short pieces.
-        let total: usize = bufs.iter().map(|b| b.len()).sum();
-        if total > JOIN_UP_TO || bufs.len() < 2 {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        }
-        JOINED.with_borrow_mut(|joined| {
-            joined.clear();
-            bufs.iter().for_each(|buf| joined.extend_from_slice(buf));
-            Pin::new(&mut self.stream).poll_write(cx, joined)
-        })
+        poll_write_joined(&mut self.stream, cx, bufs)
     }
+}
+
+/// Writes pieces of one message. One plain send of a joined copy costs the kernel less than gathering two or
+/// three short pieces.
+pub(crate) fn poll_write_joined(
+    wire: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    pieces: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if total > JOIN_UP_TO {
+        return Pin::new(wire).poll_write_vectored(cx, pieces);
+    }
+    if let Some(only) = pieces.iter().find(|piece| piece.len() == total) {
+        return Pin::new(wire).poll_write(cx, only);
+    }
+    JOINED.with_borrow_mut(|joined| {
+        joined.clear();
+        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+        Pin::new(wire).poll_write(cx, joined)
+    })
 }
 
 thread_local! {

@@ -7,6 +7,7 @@
 mod body;
 mod clock;
 mod conn;
+mod fields;
 mod forward;
 mod handle;
 mod headers;
@@ -15,6 +16,8 @@ mod listen;
 mod live;
 mod local;
 mod metrics;
+mod onward;
+mod outgoing;
 mod probe;
 mod refusal;
 mod router;

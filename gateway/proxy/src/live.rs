@@ -8,19 +8,22 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use smallvec::SmallVec;
 use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{
-    End, ErrorType, Exchange, Fate, Handoff, Head, LocalReply, Payload, Side, Timing, TraceIds, shard,
+    End, ErrorType, Exchange, Fate, Handoff, Head, LocalReply, Payload, Side, Timing, shard,
 };
 use weir_telemetry::log::Access;
 
 use crate::clock::Stamp;
 use crate::conn::Conn;
+use crate::fields::Gist;
 use crate::metrics::Counted;
 use crate::refusal::Refusal;
 use crate::snapshot::{RouteView, TargetKind};
+use crate::trace::{self, Joined};
 use crate::upstream::{Endpoint, InFlight};
 
 /// What is kept of one direction.
@@ -35,10 +38,11 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Keeps up to `limit` bytes of a body with this head. A content type no codec reads is only counted.
-    fn begin(&mut self, limit: usize, headers: &HeaderMap) {
-        self.encoding = encoding(headers);
-        self.content = content(headers);
+    /// Keeps up to `limit` bytes of a body of this type and encoding. A content type no codec reads is only
+    /// counted.
+    fn begin(&mut self, limit: usize, content_type: Option<&HeaderValue>, coding: Option<&HeaderValue>) {
+        self.encoding = encoding(coding);
+        self.content = content(content_type);
         self.limit = if self.content == Content::Other { 0 } else { limit };
     }
 
@@ -69,8 +73,8 @@ impl Capture {
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Encoding {
-    match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
+fn encoding(coding: Option<&HeaderValue>) -> Encoding {
+    match coding.map(HeaderValue::as_bytes) {
         None => Encoding::Identity,
         Some(v) if v.is_empty() || v.eq_ignore_ascii_case(b"identity") => Encoding::Identity,
         Some(v) if v.eq_ignore_ascii_case(b"gzip") || v.eq_ignore_ascii_case(b"x-gzip") => Encoding::Gzip,
@@ -79,8 +83,8 @@ fn encoding(headers: &HeaderMap) -> Encoding {
     }
 }
 
-fn content(headers: &HeaderMap) -> Content {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return Content::Json };
+fn content(content_type: Option<&HeaderValue>) -> Content {
+    let Some(value) = content_type.and_then(|v| v.to_str().ok()) else { return Content::Json };
     if value == "application/json" {
         return Content::Json;
     }
@@ -111,8 +115,8 @@ pub(crate) struct Live {
     pub(crate) route: Rc<RouteView>,
     pub(crate) method: Method,
     version: Version,
-    path: Bytes,
-    pub(crate) trace: TraceIds,
+    uri: Uri,
+    pub(crate) trace: Joined,
     /// Share of exchanges like this one that are handed off; 0: this one is not.
     probability: f32,
     began: Stamp,
@@ -135,33 +139,29 @@ pub(crate) struct Live {
     waker: RefCell<Option<Waker>>,
 }
 
-/// What a request's head says, as far as the exchange keeps it.
-pub(crate) struct Beginning<'a> {
-    pub(crate) method: Method,
-    pub(crate) version: Version,
-    pub(crate) path: Bytes,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) trace: TraceIds,
-    pub(crate) began: Stamp,
-}
-
 impl Live {
-    pub(crate) fn begin(conn: &Rc<Conn>, route: Rc<RouteView>, head: Beginning<'_>) -> Rc<Self> {
+    pub(crate) fn begin(
+        conn: &Rc<Conn>,
+        route: Rc<RouteView>,
+        head: &Parts,
+        gist: &Gist<'_>,
+        began: Stamp,
+    ) -> Rc<Self> {
         let probability = if route.observed.observe { conn.worker.draw() } else { 0.0 };
         let mut request = Capture::default();
-        request.begin(capture_limit(&route, probability), head.headers);
+        request.begin(capture_limit(&route, probability), gist.content_type, gist.content_encoding);
         Rc::new(Self {
             conn: conn.clone(),
             route,
-            method: head.method,
+            method: head.method.clone(),
             version: head.version,
-            path: head.path,
-            trace: head.trace,
+            uri: head.uri.clone(),
+            trace: trace::join(gist.parent()),
             probability,
-            began: head.began,
+            began,
             upstream_start: Cell::default(),
             response_head: Cell::default(),
-            last_byte: Cell::new(head.began),
+            last_byte: Cell::new(began),
             request_done: Cell::default(),
             status: Cell::new(0),
             request: RefCell::new(request),
@@ -219,7 +219,12 @@ impl Live {
         self.status.set(status);
         self.response_head.set(now);
         self.last_byte.set(now);
-        self.response.borrow_mut().begin(capture_limit(&self.route, self.probability), headers);
+        if self.probability <= 0.0 {
+            return;
+        }
+        let (content_type, coding) = (headers.get(CONTENT_TYPE), headers.get(CONTENT_ENCODING));
+        let limit = capture_limit(&self.route, self.probability);
+        self.response.borrow_mut().begin(limit, content_type, coding);
         let observed = &self.route.observed;
         for (slot, name) in [&observed.model_header, &observed.model_version_header].into_iter().enumerate() {
             if let Some(value) = name.as_ref().and_then(|name| headers.get(&**name)) {
@@ -333,12 +338,12 @@ impl Live {
         upstream_ns: u64,
     ) -> Access<'a> {
         Access {
-            trace: self.trace,
+            trace: self.trace.ids,
             unix_ns: self.began.unix_ns(),
             client: self.conn.peer,
             route: &self.route.observed.name,
             method: self.method.as_str(),
-            path: std::str::from_utf8(&self.path).unwrap_or_default(),
+            path: self.uri.path(),
             status: self.status.get(),
             duration_ns: now.since(self.began),
             upstream_ns,
@@ -365,7 +370,7 @@ impl Live {
         let exchange = Exchange {
             route: self.route.observed.clone(),
             head: Head {
-                path: shard::held(self.path.clone()),
+                path: shard::held(Bytes::copy_from_slice(self.uri.path().as_bytes())),
                 status: self.status.get(),
                 model,
                 model_version,
@@ -381,7 +386,7 @@ impl Live {
             end,
             error,
             probability: self.probability,
-            trace: self.trace,
+            trace: self.trace.ids,
         };
         let handoff: &Handoff = &self.conn.worker.handoff;
         if handoff.push(exchange).is_err() {

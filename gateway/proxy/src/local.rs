@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use weir_exchange::model::http_like;
@@ -21,12 +22,12 @@ use crate::seam::{LocalModel, Predicted};
 pub(crate) async fn infer(
     live: &Rc<Live>,
     model: &dyn LocalModel,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: Incoming,
 ) -> Result<Response<Bytes>, Refusal> {
-    let (parts, body) = request.into_parts();
-    let method = match parts.method {
-        Method::GET | Method::HEAD => http_like::Method::Get,
-        Method::POST => http_like::Method::Post,
+    let method = match &head.method {
+        &Method::GET | &Method::HEAD => http_like::Method::Get,
+        &Method::POST => http_like::Method::Post,
         other => {
             return Err(Refusal::BadRequest(format!(
                 "method `{other}` is not for a model (use POST to predict)"
@@ -34,12 +35,11 @@ pub(crate) async fn infer(
         }
     };
     let body = read(live, body).await?;
-    let gzip =
-        parts.headers.get(CONTENT_ENCODING).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let gzip = head.headers.get(CONTENT_ENCODING).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let request = LocalRequest {
         route: live.route.observed.clone(),
         method,
-        path: parts.uri.path().to_owned(),
+        path: head.uri.path().to_owned(),
         content_encoding_gzip: gzip,
         body,
     };

@@ -81,7 +81,7 @@ impl ProxyMetrics {
             ),
             probes: closed_counter(
                 "weir_probes_total",
-                "Ready probes by result (ready, not_ready, failed).",
+                "Ready probes by result (ready, not_ready).",
                 &["backend", "endpoint", "result"],
             ),
             busy: closed_gauge(

@@ -2,36 +2,42 @@
 //!
 //! Source: W3C Recommendation "Trace Context", sections 3.2 and 4.2.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use weir_exchange::TraceIds;
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Takes the caller's context, or starts a trace, and writes the header that makes Weir's span the upstream's
-/// parent. The sampled flag follows the caller; a trace that starts here is not sampled.
-pub(crate) fn join(headers: &mut HeaderMap) -> TraceIds {
-    let caller = single(headers).and_then(parse);
-    if caller.is_none() {
-        // A state without a valid parent must not be passed on.
-        headers.remove(&TRACESTATE);
-    }
-    let (trace_id, flags) = caller.unwrap_or_else(|| (new_trace_id(), TraceFlags::NOT_SAMPLED));
-    let span_id = SpanId::from(fastrand::u64(1..));
-    headers.insert(&TRACEPARENT, format(trace_id, span_id, flags));
-    TraceIds {
-        trace_id: u128::from_be_bytes(trace_id.to_bytes()),
-        span_id: u64::from_be_bytes(span_id.to_bytes()),
-        sampled: flags.is_sampled(),
-    }
+/// The trace that a request belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joined {
+    pub(crate) ids: TraceIds,
+    /// The caller's `tracestate` passes: a state without a valid parent must not.
+    pub(crate) keeps_state: bool,
 }
 
-/// The header's value if it was sent exactly once: two parents are no parent.
-fn single(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(&TRACEPARENT).iter();
-    let first = values.next()?;
-    values.next().is_none().then(|| first.as_bytes())
+/// Takes the context of the caller's `traceparent`, or starts a trace. The sampled flag follows the caller; a
+/// trace that starts here is not sampled.
+pub(crate) fn join(parent: Option<&HeaderValue>) -> Joined {
+    let caller = parent.and_then(|parent| parse(parent.as_bytes()));
+    let (trace_id, flags) = caller.unwrap_or_else(|| (new_trace_id(), TraceFlags::NOT_SAMPLED));
+    let ids = TraceIds {
+        trace_id: u128::from_be_bytes(trace_id.to_bytes()),
+        span_id: fastrand::u64(1..),
+        sampled: flags.is_sampled(),
+    };
+    Joined { ids, keeps_state: caller.is_some() }
+}
+
+impl Joined {
+    /// The `traceparent` that makes Weir's span the upstream's parent.
+    pub(crate) fn parent(&self) -> [u8; 55] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&mut text[3..35], &self.ids.trace_id.to_be_bytes());
+        write_hex(&mut text[36..52], &self.ids.span_id.to_be_bytes());
+        write_hex(&mut text[53..55], &[u8::from(self.ids.sampled)]);
+        text
+    }
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`; a later version may append fields after another dash.
@@ -65,14 +71,6 @@ fn new_trace_id() -> TraceId {
     TraceId::from(fastrand::u128(1..))
 }
 
-fn format(trace: TraceId, span: SpanId, flags: TraceFlags) -> HeaderValue {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    write_hex(&mut text[3..35], &trace.to_bytes());
-    write_hex(&mut text[36..52], &span.to_bytes());
-    write_hex(&mut text[53..55], &[flags.to_u8()]);
-    HeaderValue::from_bytes(&text).expect("hex digits and dashes are a header value")
-}
-
 fn write_hex(out: &mut [u8], bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
@@ -87,24 +85,18 @@ mod tests {
 
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn joined(values: &[&str]) -> (TraceIds, HeaderMap) {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(&TRACEPARENT, value.parse().unwrap());
-        }
-        headers.insert(&TRACESTATE, HeaderValue::from_static("vendor=1"));
-        (join(&mut headers), headers)
+    fn joined(parent: &str) -> Joined {
+        join(Some(&parent.parse().unwrap()))
     }
 
     #[test]
     fn a_valid_parent_keeps_its_trace_flag_and_state_and_gets_a_new_span() {
-        let (ids, headers) = joined(&[PARENT]);
-        assert_eq!(ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
-        assert!(ids.sampled);
-        let sent = headers[&TRACEPARENT].to_str().unwrap();
-        assert_eq!(sent, format!("00-{:032x}-{:016x}-01", ids.trace_id, ids.span_id));
-        assert_ne!(ids.span_id, 0x00f0_67aa_0ba9_02b7);
-        assert_eq!(headers[&TRACESTATE], "vendor=1");
+        let trace = joined(PARENT);
+        assert_eq!(trace.ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert!(trace.ids.sampled && trace.keeps_state);
+        assert_ne!(trace.ids.span_id, 0x00f0_67aa_0ba9_02b7);
+        let sent = String::from_utf8(trace.parent().to_vec()).unwrap();
+        assert_eq!(sent, format!("00-{:032x}-{:016x}-01", trace.ids.trace_id, trace.ids.span_id));
     }
 
     #[test]
@@ -118,11 +110,10 @@ mod tests {
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
         ] {
-            let (ids, headers) = joined(&[bad]);
-            assert_ne!(ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, "{bad}");
-            assert!(!ids.sampled && !headers.contains_key(&TRACESTATE), "{bad}");
+            let trace = joined(bad);
+            assert_ne!(trace.ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, "{bad}");
+            assert!(!trace.ids.sampled && !trace.keeps_state, "{bad}");
         }
-        assert_eq!(joined(&[&later]).0.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
-        assert!(!joined(&[PARENT, PARENT]).0.sampled, "two parents are no parent");
+        assert_eq!(joined(&later).ids.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
     }
 }

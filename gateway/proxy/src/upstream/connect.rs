@@ -1,27 +1,43 @@
 //! Opening one connection and sending one request over it, HTTP/1.1 or HTTP/2 with prior knowledge.
 
-use std::task::{Context, Poll};
+use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::http2;
 use tokio::net::TcpStream;
 
-use super::http1::Http1;
+use super::endpoint::Endpoint;
+use super::http1::{Failure, Http1};
 use crate::body::RequestBody;
+use crate::headers::end_hop;
 use crate::io::{Io, LocalExec};
+use crate::live::Live;
+use crate::outgoing::Outgoing;
 
 /// The sending end of a connection.
 #[derive(Debug)]
 pub(crate) enum Sender {
-    Http1(Http1),
+    Http1(Box<Http1>),
     /// Shared by every request of its worker.
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// What came of sending: the request comes back if it provably was not sent.
-pub(crate) type TrySend = Result<Response<Incoming>, Box<TrySendError<Request<RequestBody>>>>;
+/// The head of a response as the client shall see it, and its body where that does not come from the lease.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) response: Response<()>,
+    pub(crate) body: Option<Incoming>,
+}
+
+/// No response came.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) cause: String,
+    /// The request provably was not sent.
+    pub(crate) unsent: bool,
+}
 
 /// Why no connection was opened.
 #[derive(Debug)]
@@ -58,7 +74,7 @@ impl Sender {
         if http2 {
             return Self::http2(stream).await;
         }
-        Http1::open(stream).await.map(Self::Http1).map_err(ConnectError::Handshake)
+        Ok(Self::Http1(Box::new(Http1::new(stream))))
     }
 
     async fn http2(stream: TcpStream) -> Result<Self, ConnectError> {
@@ -79,7 +95,7 @@ impl Sender {
     /// Waits until a request can be sent. False: the connection is gone.
     pub(crate) async fn ready(&mut self) -> bool {
         match self {
-            Self::Http1(connection) => connection.ready().await,
+            Self::Http1(connection) => connection.is_idle(),
             Self::Http2(sender) => sender.ready().await.is_ok(),
         }
     }
@@ -87,7 +103,7 @@ impl Sender {
     /// Looks whether the connection is gone.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self {
-            Self::Http1(connection) => connection.is_closed(),
+            Self::Http1(connection) => !connection.is_idle(),
             Self::Http2(sender) => sender.is_closed(),
         }
     }
@@ -101,29 +117,22 @@ impl Sender {
     }
 
     /// Sends the request and waits for the head of the response.
-    pub(crate) async fn send(&mut self, request: Box<Request<RequestBody>>) -> TrySend {
-        match self {
-            Self::Http1(connection) => connection.send(request).await,
-            Self::Http2(sender) => Box::pin(sender.try_send_request(*request)).await.map_err(Box::new),
-        }
-    }
-
-    /// Polls what this connection feeds, after moving the connection on where it has no task of its own.
-    pub(crate) fn poll_fed<T>(
+    pub(crate) async fn send(
         &mut self,
-        cx: &mut Context<'_>,
-        fed: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
+        live: &Rc<Live>,
+        endpoint: &Endpoint,
+        outgoing: &mut Outgoing,
+    ) -> Result<Reply, Unanswered> {
         match self {
-            Self::Http1(connection) => connection.poll_fed(cx, fed),
-            Self::Http2(_) => fed(cx),
-        }
-    }
-
-    /// Gives the connection a task of its own for the rest of this exchange.
-    pub(crate) fn detach(&mut self) {
-        if let Self::Http1(connection) = self {
-            connection.detach();
+            Self::Http1(connection) => {
+                outgoing.begin(live, endpoint, connection.lend_text());
+                let Outgoing { head, upload, .. } = outgoing;
+                let sent = connection.send(upload, head).await;
+                let response = sent.map_err(|failure| Unanswered::http1(&failure, outgoing))?;
+                Ok(Reply { response, body: None })
+            }
+            // Boxed: a rarer way must not make every request's future large.
+            Self::Http2(sender) => Box::pin(send_http2(sender, live, endpoint, outgoing)).await,
         }
     }
 
@@ -133,5 +142,42 @@ impl Sender {
             Self::Http1(_) => None,
             Self::Http2(sender) => Some(Self::Http2(sender.clone())),
         }
+    }
+}
+
+async fn send_http2(
+    sender: &mut http2::SendRequest<RequestBody>,
+    live: &Rc<Live>,
+    endpoint: &Endpoint,
+    outgoing: &mut Outgoing,
+) -> Result<Reply, Unanswered> {
+    match sender.try_send_request(outgoing.request(live, endpoint)).await {
+        Ok(response) => {
+            let (mut parts, body) = response.into_parts();
+            end_hop(&mut parts.headers);
+            parts.version = Version::HTTP_11;
+            Ok(Reply { response: Response::from_parts(parts, ()), body: Some(body) })
+        }
+        Err(mut error) => {
+            let unsent = error.take_message();
+            let cause = cause(error.error());
+            Err(Unanswered {
+                cause,
+                unsent: unsent.is_some_and(|request| outgoing.restore(request.into_body())),
+            })
+        }
+    }
+}
+
+/// The innermost cause says what happened; hyper's own words say where.
+fn cause(error: &hyper::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+impl Unanswered {
+    fn http1(failure: &Failure, outgoing: &Outgoing) -> Self {
+        let unsent =
+            matches!(failure, Failure::Wire(_)) && outgoing.upload.as_ref().is_some_and(|u| u.is_unsent());
+        Self { cause: failure.to_string(), unsent }
     }
 }

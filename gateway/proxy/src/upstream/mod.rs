@@ -7,6 +7,7 @@ mod pool;
 
 pub use endpoint::EndpointBook;
 
-pub(crate) use connect::ConnectError;
+pub(crate) use connect::{ConnectError, Reply, Sender};
 pub(crate) use endpoint::{Endpoint, InFlight, pick};
+pub(crate) use http1::Upload;
 pub(crate) use pool::{Lease, Pools};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
+use bytes::Bytes;
 use hashbrown::HashMap;
+use tokio::net::TcpStream;
 use weir_config::Forward;
 use weir_telemetry::{Counter, Family};
 
@@ -154,6 +156,14 @@ impl Idle {
 }
 
 impl Lease {
+    /// The socket for another protocol, and what came behind a 101; not of a connection that others share.
+    pub(crate) fn into_stream(self) -> Option<(TcpStream, Bytes)> {
+        match self.sender {
+            Sender::Http1(connection) => connection.into_stream(),
+            Sender::Http2(_) => None,
+        }
+    }
+
     /// Puts the connection back; closes it if the pool holds enough.
     pub(crate) fn give_back(self, now: Stamp) {
         let Self { sender, pool, keep, most, .. } = self;
