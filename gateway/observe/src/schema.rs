@@ -151,12 +151,18 @@ impl OpenSchema {
         self.snapshot.id
     }
 
-    /// True if an exchange of this form belongs here. A side that is absent fits any form, and a side that
-    /// this schema has not seen yet takes the form of the first exchange that has it.
+    /// True if an exchange of this form belongs here. A body that is absent fits any form, and a body that
+    /// this schema has not seen yet takes the form of the first exchange that has it. Predictions and scores
+    /// are one body: a reply that has both is of another form than one that has only either, so that what
+    /// says the class of a row is the same for all rows.
     pub(crate) fn fits(&self, route: &Arc<ObservedRoute>, signature: &Signature) -> bool {
-        let sides = self.signature.iter().zip(signature);
-        sides.into_iter().all(|(mine, its)| mine.is_none() || its.is_none() || mine == its)
-            && same_reading(&self.route, route)
+        let fit = |mine: &[Option<Shape>], its: &[Option<Shape>]| {
+            let absent = |body: &[Option<Shape>]| body.iter().all(Option::is_none);
+            absent(mine) || absent(its) || mine == its
+        };
+        let ((request, reply), (its_request, its_reply)) =
+            (self.signature.split_at(1), signature.split_at(1));
+        fit(request, its_request) && fit(reply, its_reply) && same_reading(&self.route, route)
     }
 
     /// Takes on the forms of an exchange that fits.

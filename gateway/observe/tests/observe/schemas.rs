@@ -84,6 +84,24 @@ fn whether_a_reply_is_scores_is_decided_once() {
 }
 
 #[test]
+fn what_a_reply_leaves_out_takes_nothing_from_the_numbers_of_the_others() {
+    let house = House::new();
+    let route = kserve();
+    let scores = r#""probabilities": [[0.1, 0.9], [0.8, 0.2]]"#;
+    let [labels, both, scores] = [
+        r#"{"predictions": [1, 0]}"#.to_owned(),
+        format!(r#"{{"predictions": [1, 0], {scores}}}"#),
+        format!("{{{scores}}}"),
+    ];
+    // As clients do that choose the outputs they want, in any order.
+    house.see([&labels, &both, &scores, &labels, &both].map(|reply| exchange(&route, &rows(2), reply)));
+    assert_eq!(house.predictions("ok"), 10.0);
+    assert_eq!(house.histogram("prediction_confidence", &[]).0, 6);
+    let classes = ["0", "1"].map(|class| house.value("predictions_by_class_total", &[("class", class)]));
+    assert_eq!(classes, [3.0, 3.0], "numbers beside scores are classes, and so is the highest score");
+}
+
+#[test]
 fn texts_past_the_cap_of_a_dictionary_are_other() {
     let (house, record) = House::recorded(limited(|limits| limits.codes = 3));
     let route = kserve();
