@@ -66,7 +66,8 @@ section! {
 section! {
     /// How replies are read.
     pub(crate) struct OutputKeys {
-        /// auto, classification or regression; auto decides from the first reply and stays so.
+        /// auto, classification or regression; auto decides from the first reply of a form and stays so, but
+        /// scores under a name of their own are always scores.
         task: Task = default("\"auto\"", Word::of(TASKS));
         /// Field with class scores, instead of probabilities, probs, predict_proba or scores.
         scores: Option<FieldPath> = optional("\"proba\"", Field);

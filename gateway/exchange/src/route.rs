@@ -108,7 +108,8 @@ impl fmt::Debug for FieldPath {
 /// What a model's numbers mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Task {
-    /// Decided from the first reply and then frozen for the schema.
+    /// Decided from the first reply of a form and then frozen for the schema; scores under a name of their
+    /// own are always scores.
     #[default]
     Auto,
     Classification,

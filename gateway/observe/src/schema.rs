@@ -172,9 +172,12 @@ impl OpenSchema {
         }
     }
 
-    /// Freezes whether replies are class scores.
+    /// Freezes whether replies have class scores. That they have none is what a reply without any says, and
+    /// holds until one has them under a name of their own: `classify` says true to a frozen false only then.
     pub(crate) fn decide(&mut self, classification: Option<bool>) {
-        if self.classification.is_none() && classification.is_some() {
+        let decides =
+            matches!((self.classification, classification), (None, Some(_)) | (Some(false), Some(true)));
+        if decides {
             self.classification = classification;
             self.grown = true;
         }

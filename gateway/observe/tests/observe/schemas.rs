@@ -102,6 +102,20 @@ fn what_a_reply_leaves_out_takes_nothing_from_the_numbers_of_the_others() {
 }
 
 #[test]
+fn scores_under_their_own_name_are_measured_though_the_first_reply_had_none() {
+    let (house, record) = House::recorded(still());
+    let route = kserve();
+    let see = |predictions: &str| {
+        house.see([exchange(&route, &rows(1), &format!(r#"{{"predictions": [{predictions}]}}"#))]);
+        record.batch().schema.classification
+    };
+    assert_eq!(see(r#"{"label": 1}"#), Some(false));
+    assert_eq!(see(r#"{"label": 1, "probabilities": [0.25, 0.75]}"#), Some(true));
+    assert_eq!(see(r#"{"label": 1}"#), Some(true));
+    assert_eq!(house.histogram("prediction_confidence", &[]), (1, 0.75));
+}
+
+#[test]
 fn texts_past_the_cap_of_a_dictionary_are_other() {
     let (house, record) = House::recorded(limited(|limits| limits.codes = 3));
     let route = kserve();
