@@ -197,6 +197,27 @@ fn the_admin_pages_say_how_the_gateway_is() {
 }
 
 #[test]
+fn a_model_is_loaded_under_the_names_of_its_replies_not_of_its_errors() {
+    let tensor = r#"{"name": "y", "shape": [1], "datatype": "FP64", "data": [3.5]}"#;
+    let good = ok_json(&format!(r#"{{"model_name": "m", "model_version": "7", "outputs": [{tensor}]}}"#));
+    let bad = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+    let fails = |request: &support::Message| request.text().contains("\"fail\"");
+    let server = Server::start(move |request| if fails(request) { bad.to_vec() } else { good.clone() });
+    let gateway = Gateway::start(WEIR, &forward_with(&[server.address()], "protocol = \"oip-v2\"", ""));
+    for (id, status) in [("pass", 200), ("fail", 500)] {
+        let body = format!(r#"{{"id": "{id}", "inputs": [{tensor}]}}"#);
+        assert_eq!(gateway.post("/v2/models/m/infer", &body).status(), status);
+        gateway.await_exchanges(if id == "pass" { 1 } else { 2 });
+    }
+    let scrape = gateway.scrape();
+    let loaded: Vec<Vec<String>> =
+        scrape.series("model_loaded").map(|s| s.labels.values().cloned().collect()).collect();
+    assert_eq!(loaded, [vec!["m".to_owned(), "7".to_owned()]]);
+    let failed = [("model", "m"), ("model_version", ""), ("outcome", "upstream_error")];
+    assert_eq!(scrape.sum("predictions_total", &failed), Some(1.0));
+}
+
+#[test]
 fn the_admin_listener_serves_names_of_this_machine_only() {
     let (gateway, _server) = serving("");
     let mut admin = support::Wire::connect(gateway.admin());

@@ -13,7 +13,7 @@ use weir_admin::{
     Settling,
 };
 use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
-use weir_exchange::{Handoff, Schema};
+use weir_exchange::{Handoff, Role, Schema};
 use weir_observe::{Line, RecentVerdicts, Said};
 use weir_plugin::Host;
 use weir_proxy::{EndpointBook, Readiness, Snapshot};
@@ -219,7 +219,8 @@ fn labels_of(Readiness { route, local, .. }: &Readiness, seen: &[Arc<Schema>]) -
     if *local {
         return vec![configured];
     }
-    let of_route = seen.iter().filter(|s| s.route == route.name);
+    let replied = |s: &Schema| [Role::Output, Role::Score].iter().any(|r| s.with_role(*r).next().is_some());
+    let of_route = seen.iter().filter(|s| s.route == route.name && replied(s));
     let named: Vec<_> = of_route
         .map(|s| [s.model.clone(), s.model_version.clone()])
         .filter(|labels| *labels != configured && labels.iter().any(|l| !l.is_empty()))

@@ -195,8 +195,8 @@ impl Batcher {
         let state = routes[at].as_mut().expect("the caller's route has a state");
         let Facts { route, outcome, .. } = *facts;
         // A client can ask for any model: only an answer shows that there is one of that name.
-        let unproven = named.by_request && outcome != Outcome::Ok && !route.model_from_request;
-        if unproven && !common.directory.known(route, named.model, named.version) {
+        let unproven = named.by_request() && outcome != Outcome::Ok && !route.model_from_request;
+        if unproven && !common.directory.known(route, &named) {
             named = read::configured(route);
         }
         let is = |p: &PairState| *p.pair.model == *named.model && *p.pair.version == *named.version;

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use weir_exchange::{ObservedRoute, RouteId, Schema, SchemaId};
 
 use crate::models::ModelMetrics;
+use crate::read::Named;
 
 /// A pair that was learnt from traffic is forgotten when it has not been seen for this long: as idle series
 /// are.
@@ -70,9 +71,14 @@ impl Directory {
         }
     }
 
-    /// The pair of these names, if it is known already.
-    pub(crate) fn known(&self, route: &ObservedRoute, model: &str, version: &str) -> bool {
-        lock(&self.routes).get(&route.id).is_some_and(|pairs| pairs.find(model, version).is_some())
+    /// Whether a pair is known that has what the request alone names of these. An error names no version
+    /// where the answers do: of a model that has answered it is an error of that model all the same.
+    pub(crate) fn known(&self, route: &ObservedRoute, named: &Named<'_>) -> bool {
+        let has = |pair: &Arc<Pair>| {
+            (!named.model_by_request || *pair.model == *named.model)
+                && (!named.version_by_request || *pair.version == *named.version)
+        };
+        lock(&self.routes).get(&route.id).is_some_and(|known| known.pairs.iter().any(has))
     }
 
     /// The pair of these names, new or known; `None` past the cap.

@@ -201,7 +201,8 @@ pub(crate) struct Named<'a> {
     pub(crate) version: &'a str,
     /// Only the request says so: a label may be made of it only if the route allows that or a model answered
     /// to it.
-    pub(crate) by_request: bool,
+    pub(crate) model_by_request: bool,
+    pub(crate) version_by_request: bool,
 }
 
 /// Names from the response body, the path, response headers, the route; each name by the first that gives it.
@@ -222,21 +223,31 @@ pub(crate) fn name<'a>(
     let body_version = label(&reply.model_version);
     let path_model = in_path.0.and_then(label);
     let path_version = in_path.1.and_then(label);
-    let by_request =
-        (body_model.is_none() && path_model.is_some()) || (body_version.is_none() && path_version.is_some());
     Named {
         model: body_model.or(path_model).or_else(|| label(model_header)).unwrap_or(&route.model),
         version: body_version
             .or(path_version)
             .or_else(|| label(version_header))
             .unwrap_or(&route.model_version),
-        by_request,
+        model_by_request: body_model.is_none() && path_model.is_some(),
+        version_by_request: body_version.is_none() && path_version.is_some(),
+    }
+}
+
+impl Named<'_> {
+    pub(crate) fn by_request(&self) -> bool {
+        self.model_by_request || self.version_by_request
     }
 }
 
 /// What the route calls its model.
 pub(crate) fn configured(route: &ObservedRoute) -> Named<'_> {
-    Named { model: &route.model, version: &route.model_version, by_request: false }
+    Named {
+        model: &route.model,
+        version: &route.model_version,
+        model_by_request: false,
+        version_by_request: false,
+    }
 }
 
 fn label(name: &str) -> Option<&str> {

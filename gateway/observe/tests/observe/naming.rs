@@ -60,6 +60,27 @@ fn a_client_mints_no_label_for_a_model_that_never_answered() {
 }
 
 #[test]
+fn an_error_belongs_to_the_model_asked_for_though_only_answers_name_its_version() {
+    let (house, route) = (House::new(), kserve());
+    let asked = |model: &str, mut exchange: Exchange| {
+        exchange.head.path = held(&format!("/v1/models/{model}:predict"));
+        exchange
+    };
+    house.see([asked("real", named(&route, "real", "7"))]);
+    house.see([
+        asked("real", failed(&route, &rows(2), 500)),
+        asked("ghost", failed(&route, &rows(4), 404)),
+        asked("real/versions/8", failed(&route, &rows(8), 404)),
+    ]);
+    let errors = |model| {
+        ["upstream_error", "client_error"]
+            .map(|outcome| house.value("predictions_total", &[("model", model), ("outcome", outcome)]))
+    };
+    assert_eq!(errors("real"), [2.0, 0.0]);
+    assert_eq!(errors("configured"), [0.0, 12.0], "no answer ever named this model, or this version of it");
+}
+
+#[test]
 fn a_name_too_long_for_a_label_is_none() {
     let (house, route) = (House::new(), kserve());
     house.see([named(&route, &"m".repeat(129), "1"), named(&route, &"m".repeat(128), "1")]);
