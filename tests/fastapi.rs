@@ -6,50 +6,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use support::{Gateway, Message, Wire, eventually, nobody};
+use support::peer::{Peer, ask, python};
+use support::{Gateway, eventually, nobody};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
-
-/// A server of somebody else's; killed, by its own id, when dropped.
-struct Peer(Child);
-
-impl Peer {
-    fn start(command: &mut Command) -> Self {
-        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self(started.unwrap_or_else(|e| panic!("failed to start {command:?}: {e} (tests/support/peers.sh)")))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Asks once; nothing while nobody listens yet.
-fn ask(address: SocketAddr, request: &str) -> Option<Message> {
-    std::net::TcpStream::connect(address).ok()?;
-    let mut wire = Wire::connect(address);
-    wire.send(request);
-    wire.try_message()
-}
-
-fn get(address: SocketAddr, path: &str) -> Option<Message> {
-    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
-}
-
 fn model_server() -> (Peer, SocketAddr) {
     let address = nobody();
-    let python = root().join(".peers/fastapi/bin/python");
     let port = address.port().to_string();
-    let mut command = Command::new(python);
+    let mut command = Command::new(python("fastapi"));
     command.args([
         "-m",
         "uvicorn",
@@ -61,8 +32,8 @@ fn model_server() -> (Peer, SocketAddr) {
         "--port",
         &port,
     ]);
-    let peer = Peer::start(command.current_dir(root().join("examples/fastapi")));
-    eventually("the model server", || get(address, "/health").filter(|reply| reply.status() == 200));
+    let mut peer = Peer::start(command.current_dir(root().join("examples/fastapi")));
+    peer.await_ready(address, "/health");
     (peer, address)
 }
 
@@ -78,8 +49,8 @@ fn prometheus(folder: &Path, target: SocketAddr) -> (Peer, SocketAddr) {
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
         .arg(format!("--web.listen-address={address}"));
-    let peer = Peer::start(&mut command);
-    eventually("Prometheus", || get(address, "/-/ready").filter(|reply| reply.status() == 200));
+    let mut peer = Peer::start(&mut command);
+    peer.await_ready(address, "/-/ready");
     (peer, address)
 }
 

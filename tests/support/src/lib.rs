@@ -4,6 +4,7 @@
 mod gateway;
 pub mod h2;
 mod logs;
+pub mod peer;
 pub mod scrape;
 mod upstream;
 mod wire;
@@ -25,13 +26,19 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// After [`PATIENCE`].
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// As [`eventually`], with another patience.
+#[track_caller]
+fn eventually_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "{what} did not come about within {PATIENCE:?}");
+        assert!(began.elapsed() < patience, "{what} did not come about within {patience:?}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
