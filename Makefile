@@ -32,9 +32,9 @@ test: lint plugins ## every test that needs no server of somebody else's
 	cargo test --manifest-path plugins/Cargo.toml --workspace --locked
 	python3 -m unittest discover -s tests/bench
 
-test-peers: plugins ## the tests with real servers: FastAPI and Prometheus
+test-peers: plugins ## the tests with real servers: FastAPI, MLflow, MLServer and Prometheus
 	tests/support/peers.sh
-	WEIR_PEERS=1 cargo test --locked --test fastapi -- --nocapture
+	WEIR_PEERS=1 cargo test --locked --test fastapi --test peers -- --nocapture
 
 bench: build ## Weir beside nginx, HAProxy and Envoy; about 15 minutes
 	tests/bench/setup.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The real servers of tests/fastapi.rs, from nothing: Prometheus from Debian, FastAPI and scikit-learn from PyPI into .peers.
-# Does only what is missing.
+# The real servers of tests/fastapi.rs and tests/peers, from nothing: Prometheus from Debian; FastAPI, MLflow and MLServer
+# from PyPI, each into an environment of its own under .peers. Does only what is missing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -13,10 +13,20 @@ if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends prometheus >&2
 fi
 
-venv=$root/.peers/fastapi
-if [[ ! -f $venv/.ready ]]; then
+# NAME REQUIREMENTS: an environment that is made anew when its requirements change.
+environment() {
+    local venv=$root/.peers/$1 requirements=$2
+    cmp -s "$requirements" "$venv/.ready" && return
+    rm -rf "$venv"
     python3 -m venv "$venv"
     # --only-binary: a source package would compile for minutes
-    "$venv/bin/pip" -q --disable-pip-version-check install --only-binary :all: -r "$root/examples/fastapi/requirements.txt"
-    touch "$venv/.ready"
-fi
+    "$venv/bin/pip" -q --disable-pip-version-check install --only-binary :all: -r "$requirements"
+    cp "$requirements" "$venv/.ready"
+}
+
+environment fastapi "$root/examples/fastapi/requirements.txt"
+# Side by side: the one waits for the network while the other unpacks.
+environment mlflow "$root/tests/support/peers/mlflow.txt" &
+mlflow=$!
+environment mlserver "$root/tests/support/peers/mlserver.txt"
+wait $mlflow
