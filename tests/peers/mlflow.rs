@@ -92,6 +92,8 @@ fn every_form_of_rows_that_mlflow_takes_is_measured_as_mlflow_answers_it() {
     assert_eq!(gateway.ask(post_json("/invocations", SPLIT)).status(), 502);
     let scrape = gateway.await_exchanges(13);
     assert_eq!(by(&scrape, "api_errors_total", "error_type", &[]), counts(&[("connect", 1.0)]));
+    let lost = counts(&[("client_error", refused), ("ok", known.rows), ("upstream_error", 2.0)]);
+    assert_eq!(by(&scrape, "predictions_total", "outcome", &[]), lost, "rows that nobody answered count too");
 }
 
 /// Seven requests that the model answers.

@@ -65,14 +65,13 @@ impl Upload {
 
     /// The body's length, if it is known before it has passed.
     pub(crate) fn length(&self) -> Option<u64> {
-        let Some(body) = self.body.as_ref().filter(|_| !self.chunked) else {
-            return Some(self.data.len() as u64);
-        };
-        body.size_hint().exact().map(|left| left + self.data.len() as u64)
+        let here = self.data.len() as u64;
+        let Some(body) = self.body.as_ref().filter(|_| !self.chunked) else { return Some(here) };
+        body.size_hint().exact().map(|left| left + here)
     }
 
-    /// Begins, or begins again on another connection while no byte was taken by the first: `head` is given the
-    /// body's length and writes the head, without the empty line behind it, into `text`, whose memory is
+    /// Begins, or begins again on another connection while no byte was taken by the first: `head` is given
+    /// the body's length and writes the head, without the empty line behind it, into `text`, whose memory is
     /// used.
     pub(crate) fn begin(&mut self, mut text: Vec<u8>, head: impl FnOnce(Option<u64>, &mut Vec<u8>)) {
         text.clear();
