@@ -53,12 +53,12 @@ pub(super) fn lex(bytes: &[u8], start: usize) -> Option<Lexed> {
     Some(Lexed { end: at, negative, mantissa, digits: count, exponent })
 }
 
-/// The nearest double. `text` is what was cut.
+/// The nearest double. It was cut out of `text` at `start`.
 ///
 /// Mantissa and power both exact in a double: one rounding, so one multiplication or division is correct
 /// (Clinger's fast path). Everything else goes to the standard library.
 #[inline(always)]
-pub(super) fn value(lexed: Lexed, text: &str) -> f64 {
+pub(super) fn value(lexed: Lexed, text: &str, start: usize) -> f64 {
     let power = lexed.exponent.unsigned_abs() as usize;
     if lexed.digits <= DIGITS && lexed.mantissa <= EXACT_INTEGER && power < EXACT_POWERS.len() {
         let mantissa = lexed.mantissa as f64;
@@ -68,7 +68,7 @@ pub(super) fn value(lexed: Lexed, text: &str) -> f64 {
     }
     // The grammar of JSON numbers is a part of std's, so this cannot fail; a missing value is the harmless
     // answer.
-    text.parse().unwrap_or(f64::NAN)
+    text.get(start..lexed.end).and_then(|digits| digits.parse().ok()).unwrap_or(f64::NAN)
 }
 
 #[inline(always)]

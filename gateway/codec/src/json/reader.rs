@@ -188,9 +188,33 @@ impl<'a> Reader<'a> {
             && let Some(lexed) = number::lex(self.text.as_bytes(), self.at)
         {
             let start = std::mem::replace(&mut self.at, lexed.end);
-            return Ok(number::value(lexed, &self.text[start..lexed.end]));
+            return Ok(number::value(lexed, self.text, start));
         }
         self.word()
+    }
+
+    /// Appends the numbers that stand here with commas between them, and stops behind the last. False: here
+    /// stands something else.
+    #[inline(always)]
+    pub(crate) fn numbers(&mut self, into: &mut Vec<f64>) -> bool {
+        let bytes = self.text.as_bytes();
+        let past_space = |mut at: usize| {
+            while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+                at += 1;
+            }
+            at
+        };
+        let (began, mut at) = (self.at, past_space(self.at));
+        while let Some(lexed) = number::lex(bytes, at) {
+            self.at = lexed.end;
+            into.push(number::value(lexed, self.text, at));
+            let comma = past_space(lexed.end);
+            if bytes.get(comma) != Some(&b',') {
+                break;
+            }
+            at = past_space(comma + 1);
+        }
+        self.at != began
     }
 
     /// The text of a number, boolean or null.

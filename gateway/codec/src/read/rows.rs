@@ -105,6 +105,7 @@ fn flatten(r: &mut Reader<'_>, unescaped: &mut String, sheet: &mut Sheet<'_>) ->
         match r.peek() {
             b'[' => flatten(r, unescaped, sheet)?,
             b'{' => return unsupported(format_args!("an object inside an array row")),
+            b'-' | b'0'..=b'9' if sheet.push_numbers(r) => {}
             _ => push(r, unescaped, sheet)?,
         }
     }
@@ -220,6 +221,9 @@ pub(crate) fn leaves(r: &mut Reader<'_>, unescaped: &mut String, table: &mut Tab
     while r.element(&mut list)? {
         if r.peek() == b'[' {
             leaves(r, unescaped, table)?;
+            continue;
+        }
+        if r.numbers(&mut table.numbers) {
             continue;
         }
         match r.scalar(unescaped)? {

@@ -3,7 +3,7 @@
 use weir_exchange::{Fields, Table};
 
 use crate::error::{DecodeLimits, Read, too_large, unsupported};
-use crate::json::Scalar;
+use crate::json::{Reader, Scalar};
 use crate::read::names::{NameCache, Names};
 
 /// Rows are appended to the table's cells as they come. While they are of one length that is the matrix
@@ -77,6 +77,12 @@ impl<'t> Sheet<'t> {
     #[inline(always)]
     pub(crate) fn push_number(&mut self, value: f64) {
         self.table.numbers.push(value);
+    }
+
+    /// Appends the numbers at the reader to the open row. False: there is none.
+    #[inline(always)]
+    pub(crate) fn push_numbers(&mut self, r: &mut Reader<'_>) -> bool {
+        r.numbers(&mut self.table.numbers)
     }
 
     /// Appends a text to the open row.
