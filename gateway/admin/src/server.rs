@@ -231,6 +231,7 @@ pub fn start(servers: Vec<Server>) -> io::Result<Running> {
         while all.join_next().await.is_some() {}
     };
     let thread = thread::Builder::new().name("weir-admin".into()).spawn(move || {
+        weir_telemetry::priority::give_way();
         runtime.block_on(serve);
         // A reload under way may hang in somebody's file system.
         runtime.shutdown_timeout(drain);

@@ -192,6 +192,7 @@ impl Drop for Abandon {
 
 impl AtWork {
     fn run(self, before: Option<Arc<Latch>>) {
+        weir_telemetry::priority::give_way();
         let Self { mut judge, key, queue, bench, ticket } = self;
         let _ticket = ticket;
         let abandon = Abandon(queue.clone());

@@ -6,7 +6,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use weir_exchange::{Handoff, Shard};
-use weir_telemetry::Gauge;
+use weir_telemetry::{Gauge, priority};
 
 use crate::batcher::{Batcher, Common};
 use crate::governor::{CpuMeter, Governor};
@@ -103,6 +103,7 @@ pub(crate) struct TelemetryThread {
 impl TelemetryThread {
     pub(crate) fn run(self) {
         let Self { index, threads, mut sources, common, mailbox, poll, mut governor, used_ns, ticket } = self;
+        priority::give_way();
         let _ticket = ticket;
         let _gone = Gone(mailbox.clone());
         let me = std::thread::current();

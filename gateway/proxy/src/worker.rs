@@ -181,6 +181,7 @@ fn run(
     socket: std::net::TcpListener,
     inbox: mpsc::UnboundedReceiver<Moved>,
 ) {
+    weir_telemetry::priority::go_first();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.expect("a runtime needs only an epoll handle, which the process has room for");

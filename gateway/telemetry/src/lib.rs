@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod family;
 pub mod log;
 pub mod metric;
+pub mod priority;
 pub mod process;
 pub mod registry;
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::family::{Cap, Family, Spec};
 use crate::metric::Counter;
+use crate::priority;
 use crate::registry::{Registry, RegistryError};
 
 pub use access::Access;
@@ -124,7 +125,10 @@ impl Logger {
         let queue = Arc::new(Queue::new(options.queue_bytes));
         let dropped = Dropped::new();
         let (thread_queue, lost) = (queue.clone(), dropped.write_failed.clone());
-        thread::Builder::new().name("weir-log".into()).spawn(move || thread_queue.drain_into(sink, &lost))?;
+        thread::Builder::new().name("weir-log".into()).spawn(move || {
+            priority::give_way();
+            thread_queue.drain_into(sink, &lost);
+        })?;
         Ok(Self::assemble(queue, dropped, options))
     }
 
