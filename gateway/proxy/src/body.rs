@@ -69,8 +69,13 @@ impl Body for RequestBody {
         let Self { inner: Some(inner), live, .. } = &mut *self else { return Poll::Ready(None) };
         let last = |inner: &Incoming| inner.is_end_stream();
         let polled = live.conn.turns.taking(inner, |inner| Pin::new(inner).poll_frame(cx), last);
-        self.live.awaits_client.set(polled.is_pending());
+        live.awaits_client.set(polled.is_pending());
+        // A stream that was reset without an error ends like one that is whole.
+        let is_short = inner.size_hint().exact().is_some_and(|left| left > 0);
         let frame = match ready!(polled) {
+            None if is_short => {
+                return self.fail(Refusal::ClientGone, "the client's body is shorter than it said");
+            }
             None => {
                 self.live.request_complete(Stamp::recent());
                 return Poll::Ready(None);
@@ -90,6 +95,8 @@ impl Body for RequestBody {
             if self.is_end_stream() {
                 self.live.request_complete(now);
             }
+        } else if frame.is_trailers() {
+            self.live.request_complete(Stamp::recent());
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -202,11 +209,16 @@ impl Stream {
                 self.complete();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(()))) => Poll::Ready(Some(Err(self.broke(
-                End::UpstreamReset,
-                ErrorType::Reset,
-                "the model server broke off its response",
-            )))),
+            Poll::Ready(Some(Err(()))) => {
+                let fault = self.owner.live().request_fault.take();
+                let (end, error) =
+                    fault.map_or((End::UpstreamReset, ErrorType::Reset), |f| (f.end(), f.error()));
+                Poll::Ready(Some(Err(self.broke(
+                    end,
+                    error,
+                    "the exchange broke off before its response ended",
+                ))))
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.owner.live().saw_response(data, Stamp::recent());

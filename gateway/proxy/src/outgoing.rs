@@ -39,8 +39,8 @@ impl Outgoing {
 
     /// The head of an HTTP/1.1 request, without the line that ends it.
     fn write(&self, live: &Live, endpoint: &Endpoint, length: Option<u64>, out: &mut Vec<u8>) {
-        let path = self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        for piece in [self.head.method.as_str(), " ", &endpoint.config.prefix, path, " HTTP/1.1\r\n"] {
+        let [slash, path] = self.target();
+        for piece in [self.head.method.as_str(), " ", &endpoint.config.prefix, slash, path, " HTTP/1.1\r\n"] {
             out.extend_from_slice(piece.as_bytes());
         }
         out.pass(&http::header::HOST, &endpoint.host);
@@ -73,6 +73,12 @@ impl Outgoing {
         true
     }
 
+    /// Path and query, behind the slash that a target of nothing but a query lacks.
+    fn target(&self) -> [&str; 2] {
+        let path = self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        [if path.starts_with('?') { "/" } else { "" }, path]
+    }
+
     fn fields(&self, live: &Live, length: Option<u64>, sink: &mut impl Sink) {
         // A whole URI has the last word over `Host` (RFC 9112, 3.2.2).
         let named = self.head.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
@@ -91,9 +97,10 @@ impl Outgoing {
     /// Path and query under the endpoint's prefix, with the scheme and authority that HTTP/2 needs for its
     /// pseudo-headers.
     fn absolute(&self, endpoint: &Endpoint) -> Uri {
-        let path = self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let [slash, path] = self.target();
         let mut parts = http::uri::Parts::default();
-        parts.path_and_query = PathAndQuery::try_from(format!("{}{path}", endpoint.config.prefix)).ok();
+        parts.path_and_query =
+            PathAndQuery::try_from(format!("{}{slash}{path}", endpoint.config.prefix)).ok();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Authority::try_from(&*endpoint.config.authority).ok();
         Uri::from_parts(parts).unwrap_or_default()

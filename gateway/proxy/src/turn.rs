@@ -1,8 +1,9 @@
 //! A task that wakes itself.
 //!
-//! Both of an exchange's connections are polled by one task, so what hyper's channels between them wake is
-//! the task that runs already. Each such wake would poll everything once more for nothing. Here a wake that
-//! comes while the task runs is only noted, and can be taken back by who knows that it means nothing.
+//! A client's connection and the handling of its request are polled by one task, so what hyper's channel
+//! between them wakes is the task that runs already. Each such wake would poll everything once more for
+//! nothing. Here a wake that comes while the task runs is only noted, and can be taken back by who knows that
+//! it means nothing.
 
 use std::cell::OnceCell;
 use std::sync::Arc;

@@ -52,11 +52,13 @@ pub(crate) fn tunnel(
     owner: Owner,
     lease: Lease,
 ) -> Response<ReplyBody> {
+    let asked = client.is_some();
     let (Some(client), Some((upstream, got))) = (client, lease.into_stream()) else {
         owner.live().answers(502);
         owner.ended(End::UpstreamReset, Some(ErrorType::Reset));
         let address = owner.live().address();
-        let cause = "it answered 101 to a request that asked for no upgrade".into();
+        let what = if asked { "that was not complete" } else { "that asked for no upgrade" };
+        let cause = format!("it answered 101 to a request {what}");
         return Refusal::Reset { address, cause }.response().map(|bytes| ReplyBody::own(bytes, Some(owner)));
     };
     owner.ended(End::Complete, None);

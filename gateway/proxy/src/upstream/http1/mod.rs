@@ -11,6 +11,7 @@ mod wire;
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use http::Response;
 use http::request::Parts;
 use hyper::body::Frame;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 
 use framing::{Framing, Misframed, Piece};
 use head::Garbage;
@@ -64,8 +66,12 @@ impl Http1 {
     /// Looks whether the connection can take a request. What came while none was under way, if only the
     /// server's closing, ends it.
     pub(crate) fn is_idle(&mut self) -> bool {
-        let quiet = &mut Context::from_waker(Waker::noop());
-        self.is_reusable() && self.wire.poll_read(quiet, None).is_pending()
+        if !self.is_reusable() {
+            return false;
+        }
+        // Unconstrained: a task that has used up its budget would be told that nothing came.
+        let look = pin!(unconstrained(poll_fn(|cx| self.wire.poll_read(cx, None))));
+        look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether the exchange is over and left the connection in step.

@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::body::RequestBody;
+use crate::fields::Field;
 use crate::headers::name_listed;
 use crate::io::poll_write_joined;
 use crate::onward::Sink;
@@ -18,9 +19,9 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// What of a request is not written yet.
 #[derive(Debug)]
-pub(crate) struct Upload {
+pub(crate) struct Upload<B = RequestBody> {
     /// `None`: it was read to its end.
-    body: Option<RequestBody>,
+    body: Option<B>,
     chunked: bool,
     /// The head, or what frames the data behind it.
     text: Vec<u8>,
@@ -42,9 +43,9 @@ pub(crate) enum Stopped {
     Body,
 }
 
-impl Upload {
+impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     /// Of a body with this head.
-    pub(crate) fn new(body: RequestBody, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(body: B, headers: &HeaderMap) -> Self {
         let chunked = body.size_hint().exact().is_none();
         let mut announced = Vec::new();
         if chunked {
@@ -65,9 +66,11 @@ impl Upload {
 
     /// The body's length, if it is known before it has passed.
     pub(crate) fn length(&self) -> Option<u64> {
-        let here = self.data.len() as u64;
-        let Some(body) = self.body.as_ref().filter(|_| !self.chunked) else { return Some(here) };
-        body.size_hint().exact().map(|left| left + here)
+        if self.chunked {
+            return None;
+        }
+        let left = self.body.as_ref().map_or(Some(0), |body| body.size_hint().exact());
+        left.map(|left| left + self.data.len() as u64)
     }
 
     /// Begins, or begins again on another connection while no byte was taken by the first: `head` is given
@@ -83,6 +86,9 @@ impl Upload {
         (self.text, self.written) = (text, 0);
         if self.chunked && !self.data.is_empty() {
             self.write_size();
+        } else if self.chunked && self.body.is_none() && self.after.is_empty() {
+            // The first connection's text had the trailers; a recipient may do without them.
+            self.after = LAST_CHUNK;
         }
     }
 
@@ -97,7 +103,7 @@ impl Upload {
     }
 
     /// The body for a connection that frames it itself.
-    pub(crate) fn take_body(&mut self) -> Option<RequestBody> {
+    pub(crate) fn take_body(&mut self) -> Option<B> {
         self.body.take()
     }
 
@@ -128,9 +134,14 @@ impl Upload {
     ) -> Poll<Result<(), Stopped>> {
         loop {
             // The head leaves together with the first data, if that is here.
-            self.fill(cx)?;
+            let waits = self.fill(cx)?;
             if self.is_drained() {
-                return if self.body.is_none() { Poll::Ready(Ok(())) } else { Poll::Pending };
+                match self.body {
+                    None => return Poll::Ready(Ok(())),
+                    Some(_) if waits => return Poll::Pending,
+                    // A frame without data came.
+                    Some(_) => continue,
+                }
             }
             let pieces = [&self.text[self.written..], &self.data, self.after].map(IoSlice::new);
             let taken = ready!(poll_write_joined(wire, cx, &pieces)).map_err(Stopped::Wire)?;
@@ -141,19 +152,20 @@ impl Upload {
         }
     }
 
-    /// Takes the next frame of the body, if it is time for one and one is here.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Stopped> {
+    /// Takes the next frame of the body, if it is time for one and one is here. True: the client has to send
+    /// more first.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, Stopped> {
         if !self.data.is_empty() || !self.after.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(body) = &mut self.body else { return Ok(()) };
+        let Some(body) = &mut self.body else { return Ok(false) };
         match Pin::new(body).poll_frame(cx) {
-            Poll::Pending => return Ok(()),
+            Poll::Pending => return Ok(true),
             Poll::Ready(Some(Err(_))) => return Err(Stopped::Body),
             Poll::Ready(Some(Ok(frame))) => self.frame(frame),
             Poll::Ready(None) => self.end(LAST_CHUNK),
         }
-        Ok(())
+        Ok(false)
     }
 
     fn frame(&mut self, frame: Frame<Bytes>) {
@@ -190,12 +202,11 @@ impl Upload {
         self.text.extend_from_slice(format!("{:x}\r\n", self.data.len()).as_bytes());
     }
 
-    /// The last chunk with its trailers, but for those that nobody announced, or that would frame or route the
-    /// message (RFC 9110, 6.5.1).
+    /// The last chunk with its trailers, but for those that nobody announced, or that a server would take for
+    /// a part of the head.
     fn write_trailers(&mut self, trailers: &HeaderMap) {
         self.text.extend_from_slice(b"0\r\n");
-        let barred = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST, header::TRAILER];
-        let passes = |name: &HeaderName| self.announced.contains(name) && !barred.contains(name);
+        let passes = |name: &HeaderName| self.announced.contains(name) && is_trailer(name);
         for (name, value) in trailers.iter().filter(|(name, _)| passes(name)) {
             self.text.pass(name, value);
         }
@@ -213,6 +224,162 @@ impl Upload {
         if self.written == self.text.len() {
             self.text.clear();
             self.written = 0;
+        }
+    }
+}
+
+/// Whether a field may be a trailer: none that frames, routes, describes or authorises (RFC 9110, 6.5.1), and
+/// none that a proxy writes.
+fn is_trailer(name: &HeaderName) -> bool {
+    const BARRED: [HeaderName; 7] = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_RANGE,
+        header::MAX_FORWARDS,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::COOKIE,
+    ];
+    Field::of(name) == Field::Other && !BARRED.contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+
+    use hyper::body::SizeHint;
+
+    use super::*;
+
+    /// A body of these frames; `None`: the client has not sent the next one yet.
+    struct Frames(VecDeque<Option<Frame<Bytes>>>, SizeHint);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match self.0.pop_front() {
+                Some(None) => Poll::Pending,
+                frame => Poll::Ready(frame.flatten().map(Ok)),
+            }
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.1.clone()
+        }
+    }
+
+    fn data(text: &'static str) -> Option<Frame<Bytes>> {
+        Some(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    fn trailers() -> Option<Frame<Bytes>> {
+        let fields = [("x-sum", "1"), ("x-other", "2"), ("authorization", "3"), ("via", "4")];
+        let field =
+            |(name, value): (&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        Some(Frame::trailers(fields.map(field).into_iter().collect()))
+    }
+
+    /// Without a length: chunked.
+    fn upload(frames: impl IntoIterator<Item = Option<Frame<Bytes>>>, length: Option<u64>) -> Upload<Frames> {
+        let hint = length.map_or_else(SizeHint::default, SizeHint::with_exact);
+        let announced = [(header::TRAILER, "x-sum, authorization, via".parse().unwrap())];
+        Upload::new(Frames(frames.into_iter().collect(), hint), &announced.into_iter().collect())
+    }
+
+    /// A server that takes so many bytes at once, and notes each piece.
+    struct Server(usize, Vec<Vec<u8>>);
+
+    impl AsyncWrite for Server {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = &buf[..buf.len().min(self.0)];
+            self.1.push(taken.to_vec());
+            Poll::Ready(if taken.is_empty() {
+                Err(io::ErrorKind::BrokenPipe.into())
+            } else {
+                Ok(taken.len())
+            })
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn begin(upload: &mut Upload<Frames>) {
+        upload.begin(b"old".to_vec(), |length, text| {
+            text.extend_from_slice(b"POST / HTTP/1.1\r\n");
+            if let Some(length) = length {
+                text.put(&header::CONTENT_LENGTH, length.to_string().as_bytes());
+            }
+        });
+    }
+
+    /// Polls until the upload is done, and returns what a server that takes `at_once` bytes got, piece by
+    /// piece.
+    fn sent(upload: &mut Upload<Frames>, at_once: usize) -> Vec<Vec<u8>> {
+        let mut server = Server(at_once, Vec::new());
+        for _ in 0..9 {
+            if upload.poll(&mut server, &mut Context::from_waker(Waker::noop())).is_ready() {
+                assert!(upload.is_done() && !upload.is_unsent());
+                return server.1;
+            }
+        }
+        panic!("an upload ends");
+    }
+
+    #[test]
+    fn a_head_leaves_together_with_a_body_that_is_here() {
+        let mut upload = upload([data("hello")], Some(5));
+        begin(&mut upload);
+        let whole = b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello".to_vec();
+        assert_eq!(sent(&mut upload, usize::MAX), [whole]);
+    }
+
+    #[test]
+    fn a_chunked_body_is_the_same_however_little_the_server_takes_at_once() {
+        let expect = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n\
+                      5\r\nhello\r\nb\r\n wide world\r\n0\r\nx-sum: 1\r\n\r\n";
+        for at_once in 1..expect.len() {
+            let frames = [data("hello"), None, data(""), data(" wide world"), None, trailers()];
+            let mut upload = upload(frames, None);
+            begin(&mut upload);
+            assert_eq!(String::from_utf8(sent(&mut upload, at_once).concat()).unwrap(), expect);
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_not_taken_begins_again_the_same() {
+        for (frames, length, body) in [
+            (vec![data("hello")], None, "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+            (vec![data("hello"), data(" you")], Some(9), "content-length: 9\r\n\r\nhello you"),
+            (vec![trailers()], None, "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ] {
+            let mut upload = upload(frames, length);
+            begin(&mut upload);
+            let mut gone = Server(0, Vec::new());
+            let first = upload.poll(&mut gone, &mut Context::from_waker(Waker::noop()));
+            assert!(matches!(first, Poll::Ready(Err(Stopped::Wire(_)))) && upload.is_unsent());
+            // What a body says of its rest shrinks as it is read.
+            if let (Some(body), Some(length)) = (&mut upload.body, length) {
+                body.1 = SizeHint::with_exact(length - 5);
+            }
+            begin(&mut upload);
+            let got = String::from_utf8(sent(&mut upload, usize::MAX).concat()).unwrap();
+            assert_eq!(got, format!("POST / HTTP/1.1\r\n{body}"));
         }
     }
 }

@@ -47,23 +47,33 @@ impl Drop for Lent {
 }
 
 impl Wire {
-    /// Reads what came, an exact copy of it. Empty: the server closed. `left`: bytes of the body still to
-    /// come, if known.
+    /// Reads what came, in a buffer of about its size. Empty: the server closed. `left`: bytes of the body
+    /// still to come, if known.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, left: Option<u64>) -> Poll<io::Result<Bytes>> {
         match left {
-            Some(left) if left > SCRATCH as u64 => {
-                let size = usize::try_from(left).map_or(LONG, |left| left.min(LONG));
-                let mut room = BytesMut::with_capacity(size);
-                // A future that holds nothing: one that is dropped has read nothing.
-                ready!(self.poll_with(cx, |wire, cx| pin!(wire.read_buf(&mut room)).poll(cx)))?;
-                Poll::Ready(Ok(room.freeze()))
-            }
+            Some(left) if left > SCRATCH as u64 => self.poll_read_long(cx, left),
             _ => CAME.with_borrow_mut(|came| {
                 let mut room = ReadBuf::new(came);
                 ready!(self.poll_with(cx, |wire, cx| Pin::new(wire).poll_read(cx, &mut room)))?;
                 Poll::Ready(Ok(Bytes::copy_from_slice(room.filled())))
             }),
         }
+    }
+
+    /// Reads a part of a long body without copying it.
+    fn poll_read_long(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<io::Result<Bytes>> {
+        // No memory is taken before there is something to read.
+        match self {
+            Self::Whole(stream) => ready!(stream.poll_read_ready(cx))?,
+            Self::Halved { reading, .. } => ready!(reading.as_ref().poll_read_ready(cx))?,
+            Self::Gone => {}
+        }
+        let size = usize::try_from(left).map_or(LONG, |left| left.min(LONG));
+        let mut room = BytesMut::with_capacity(size);
+        // A future that holds nothing: one that is dropped has read nothing.
+        ready!(self.poll_with(cx, |wire, cx| pin!(wire.read_buf(&mut room)).poll(cx)))?;
+        // What is kept for telemetry is charged by its length and must not pin more than about that.
+        Poll::Ready(Ok(if room.len() < size / 2 { Bytes::copy_from_slice(&room) } else { room.freeze() }))
     }
 
     fn poll_with<T>(
