@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
-use weir_config::{Artifact, Backend, BackendKind, Config, Local, Plugin};
+use weir_config::{Artifact, Backend, BackendKind, Config, Local, Misfit, Plugin};
 use weir_inference::{Algorithm, Model, ServeOptions, Served, TrainOptions};
-use weir_plugin::{Host, HostOptions, Limits, PluginSpec, Set};
+use weir_plugin::{Host, HostOptions, Limits, LoadError, LoadFault, PluginSpec, Set};
 use weir_proxy::LocalModel;
 use weir_telemetry::Registry;
 use weir_telemetry::log::{Field, Logger};
 
 use crate::cli::CliError;
-use crate::generation::{Refused, What};
 use crate::seams::InProcess;
 
 /// SHA-256 of a file, or of what is compiled in.
@@ -75,24 +74,27 @@ impl Workshop {
     }
 
     /// Loads the local models of a configuration; those that have not changed are taken over as they run.
-    pub(crate) fn models(&self, config: &Config) -> Result<Models, Refused> {
-        let mut models = Models::default();
+    /// Every fault at once.
+    pub(crate) fn models(&self, config: &Config) -> Result<Models, Vec<Misfit>> {
+        let (mut models, mut misfits) = (Models::default(), Vec::new());
         for Backend { name, kind } in &config.backends {
             let BackendKind::Local(local) = kind else { continue };
-            let refuse = |why: &dyn std::fmt::Display| {
-                let model = shown(&local.model);
-                Refused::new(What::Model, format!("load the model `{model}` of [backend.{name}]: {why}"))
-            };
-            let (digest, bytes) = model_bytes(&local.model).map_err(|why| refuse(&why))?;
-            let running =
-                self.kept().0.get(name).filter(|l| l.digest == digest && l.config == *local).cloned();
-            let loaded = match running {
-                Some(loaded) => loaded,
-                None => self.load(digest, bytes.as_deref(), local).map_err(|why| refuse(&why))?,
-            };
-            models.0.insert(name.clone(), loaded);
+            match self.model(name, local) {
+                Ok(loaded) => drop(models.0.insert(name.clone(), loaded)),
+                Err(why) => {
+                    let what = format!("the model `{}` cannot be loaded: {why}", shown(&local.model));
+                    misfits.push(misfit(&["backend", name, "model"], what));
+                }
+            }
         }
-        Ok(models)
+        if misfits.is_empty() { Ok(models) } else { Err(misfits) }
+    }
+
+    fn model(&self, backend: &Arc<str>, local: &Local) -> Result<Loaded, CliError> {
+        let (digest, bytes) = model_bytes(&local.model)?;
+        let same = |loaded: &&Loaded| loaded.digest == digest && loaded.config == *local;
+        let running = self.kept().0.get(backend).filter(same).cloned();
+        running.map_or_else(|| self.load(digest, bytes.as_deref(), local), Ok)
     }
 
     /// These models are in force: they are taken over by the next generation if it has them too.
@@ -130,8 +132,8 @@ impl Workshop {
     }
 
     /// Compiles and checks the plugins of a configuration; every fault at once.
-    pub(crate) fn plugins(&self, config: &Config) -> Result<Plugins, Refused> {
-        let (mut specs, mut digests, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
+    pub(crate) fn plugins(&self, config: &Config) -> Result<Plugins, Vec<Misfit>> {
+        let (mut specs, mut digests, mut misfits) = (Vec::new(), BTreeMap::new(), Vec::new());
         for plugin in &config.plugins {
             match component(&plugin.path) {
                 Ok(bytes) => {
@@ -139,18 +141,17 @@ impl Workshop {
                     specs.push(spec(plugin, bytes));
                 }
                 Err(why) => {
-                    let path = shown(&plugin.path);
-                    faults.push(format!("load the component `{path}` of [plugin.{}]: {why}", plugin.key));
+                    let what = format!("the component `{}` cannot be loaded: {why}", shown(&plugin.path));
+                    misfits.push(misfit(&["plugin", &plugin.key, "path"], what));
                 }
             }
         }
-        let set = match self.plugins.prepare(specs) {
-            Ok(set) if faults.is_empty() => return Ok(Plugins { set, digests }),
-            Ok(_) => Vec::new(),
-            Err(refused) => refused,
-        };
-        faults.extend(set.iter().map(ToString::to_string));
-        Err(Refused::new(What::Plugin, faults.join("\n")))
+        match self.plugins.prepare(specs) {
+            Ok(set) if misfits.is_empty() => return Ok(Plugins { set, digests }),
+            Ok(_) => {}
+            Err(refused) => misfits.extend(refused.iter().map(placed)),
+        }
+        Err(misfits)
     }
 
     fn kept(&self) -> MutexGuard<'_, Models> {
@@ -199,6 +200,26 @@ fn spec(plugin: &Plugin, component: Vec<u8>) -> PluginSpec {
         routes: (!plugin.routes.is_empty()).then(|| plugin.routes.clone()),
         limits: limits(&plugin.limits),
     }
+}
+
+/// Where in the configuration to look for what is wrong with a plugin.
+fn placed(error: &LoadError) -> Misfit {
+    let key: &str = &error.key;
+    match &error.fault {
+        LoadFault::Settings { pointer, message } => {
+            // Names as JSON pointers write them (RFC 6901).
+            let names: Vec<String> =
+                pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+            let names = names.iter().map(String::as_str);
+            let path: Vec<&str> = ["plugin", key, "config"].into_iter().chain(names).collect();
+            misfit(&path, message.clone())
+        }
+        fault => misfit(&["plugin", key, "path"], format!("the component `{}` {fault}", error.path)),
+    }
+}
+
+fn misfit(path: &[&str], message: String) -> Misfit {
+    Misfit { path: path.iter().map(ToString::to_string).collect(), message }
 }
 
 fn component(path: &Artifact) -> Result<Vec<u8>, String> {

@@ -14,7 +14,7 @@ use weir_telemetry::{ProcessMetrics, Registry, process};
 
 use crate::artifacts::Workshop;
 use crate::cli::CliError;
-use crate::generation::{Prepared, Refused, Source};
+use crate::generation::{Prepared, Refused, Source, What};
 use crate::reload::ReloadMetrics;
 use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
@@ -65,10 +65,18 @@ impl House {
         })
     }
 
-    /// Prepares a generation; nothing in force changes.
+    /// Prepares a generation; nothing in force changes. Whatever keeps it from being one is said at once.
     pub(crate) fn prepare(&self, loaded: Loaded, number: u64) -> Result<Prepared, Refused> {
-        let models = self.workshop.models(&loaded.config)?;
-        let plugins = self.workshop.plugins(&loaded.config)?;
+        let models = self.workshop.models(&loaded.config);
+        let plugins = self.workshop.plugins(&loaded.config);
+        let (models, plugins) = match (models, plugins) {
+            (Ok(models), Ok(plugins)) => (models, plugins),
+            (models, plugins) => {
+                let what = if models.is_err() { What::Model } else { What::Plugin };
+                let misfits = [models.err(), plugins.err()].into_iter().flatten().flatten().collect();
+                return Err(Refused::new(what, loaded.faults(misfits)));
+            }
+        };
         Ok(Prepared::assemble(number, loaded, (models, plugins), (&self.ids, &self.endpoints)))
     }
 

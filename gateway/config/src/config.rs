@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use crate::effective::effective;
 use crate::fault::{Fault, Faults, Place, Source};
+use crate::places::Text;
 use crate::reader::Reader;
 use crate::{Backend, Gateway, Limits, Log, Plugin, Route, Telemetry, Timeouts, document};
 
@@ -51,6 +52,7 @@ pub struct Loaded {
     pub redacted: Value,
     /// Legal, but probably not meant.
     pub warnings: Vec<Fault>,
+    pub(crate) text: Text,
 }
 
 impl Loaded {
@@ -113,6 +115,7 @@ fn parse(
     errors.iter().for_each(|error| reader.syntax(error));
     let file = document::File::read(root.get_ref(), &mut reader);
     let config = file.resolve(base, is_folder, &mut reader);
+    let text = Text::of(source, reader.masked().to_vec());
     let (faults, warnings) = reader.finish();
     if !faults.is_empty() {
         return Err(Faults::new(source.name(), faults));
@@ -120,7 +123,7 @@ fn parse(
     let digest = Sha256::digest(source.text());
     let source_digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let redacted = effective(root.get_ref(), &config.gateway);
-    Ok(Loaded { config, source_digest, redacted, warnings })
+    Ok(Loaded { config, source_digest, redacted, warnings, text })
 }
 
 /// A file's text.

@@ -100,6 +100,11 @@ impl<'e> Reader<'e> {
         self.masked.push(span.clone());
     }
 
+    /// Every secret met so far.
+    pub(crate) fn masked(&self) -> &[Range<usize>] {
+        &self.masked
+    }
+
     /// `file:line:column` of a place.
     pub(crate) fn address(&self, place: &Place) -> String {
         self.source.address(place)

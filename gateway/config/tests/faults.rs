@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weir_config::{Config, Faults};
+use weir_config::{Config, Faults, Misfit};
 
 const ROUTE: &str = "[[route]]\nname = \"r\"\npath = \"/r\"\nbackend = \"b\"\nprotocol = \"mlflow\"\n";
 const BACKEND: &str = "[backend.b]\nendpoints = [\"http://127.0.0.1:9000\"]\n";
@@ -441,4 +441,45 @@ fn a_long_line_is_shown_around_its_caret() {
     let [source, carets] = [2, 3].map(|n| rendered.lines().nth(n).expect("a source line and a caret line"));
     assert!(source.chars().count() < 130, "{source}");
     assert_eq!(source.find("${NO}"), carets.find("^^^^^"));
+}
+
+/// What shows only when the configuration is used has a place in it too.
+#[test]
+fn a_misfit_found_in_use_stands_at_the_nearest_thing_that_is_written() {
+    let text = format!(
+        "{ROUTE}[backend.b]\nmodel = \"b.model\"\n[plugin.a]\npath = \"a.wasm\"\nconfig = {{ api_key = \"s3cret\", \
+         list = [1, 22], low = 3 }}\n[plugin.\"b.c\"]\npath = \"b.wasm\"\n"
+    );
+    let loaded = Config::parse(&text, "weir.toml", Path::new("."), &|_| None).expect("it is right so far");
+    let misfit = |path: &str| Misfit {
+        path: path.split('/').map(str::to_owned).collect(),
+        message: format!("is wrong at {path}"),
+    };
+    let misfits = [
+        "plugin/b.c/config/low",
+        "plugin/a/config/low",
+        "plugin/a/config/list/1",
+        "plugin/a/config/list/7",
+        "plugin/a/config/absent/deeper",
+        "plugin/a/path",
+        "backend/b/model",
+        "nothing",
+    ];
+    let faults = loaded.faults(misfits.into_iter().map(misfit).collect());
+    let found: Vec<_> =
+        faults.list().iter().map(|f| format!("{}:{} {}: {}", f.line, f.column, f.key, f.message)).collect();
+    let expect = [
+        "0:0 : is wrong at nothing",
+        "7:9 backend.b.model: is wrong at backend/b/model",
+        "9:8 plugin.a.path: is wrong at plugin/a/path",
+        "10:10 plugin.a.config.absent.deeper: is wrong at plugin/a/config/absent/deeper",
+        "10:39 plugin.a.config.list[7]: is wrong at plugin/a/config/list/7",
+        "10:43 plugin.a.config.list[1]: is wrong at plugin/a/config/list/1",
+        "10:54 plugin.a.config.low: is wrong at plugin/a/config/low",
+        "11:1 plugin.b.c.config.low: is wrong at plugin/b.c/config/low",
+    ];
+    assert_eq!(found, expect);
+    let shown = faults.to_string();
+    assert!(shown.contains("\n 7 | model = \"b.model\"\n   |         ^^^^^^^^^\n"), "{shown}");
+    assert!(!shown.contains("s3cret") && shown.contains("********"), "{shown}");
 }

@@ -1,0 +1,85 @@
+//! What the command line promises: exit codes, words, and every fault with its place.
+
+use std::fs;
+use std::process::{Command, Output};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+fn weir(args: &[&str]) -> Output {
+    Command::new(WEIR).args(args).output().expect("the binary starts")
+}
+
+/// Standard error of a call that fails with exit code 1.
+#[track_caller]
+fn refused(args: &[&str]) -> String {
+    let output = weir(args);
+    let said = String::from_utf8(output.stderr).expect("words are UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+    said
+}
+
+/// A configuration in a folder of its own.
+fn configured(toml: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("weir.toml");
+    fs::write(&path, toml).expect("it is writable");
+    let path = path.to_str().expect("a path of text").to_owned();
+    (folder, path)
+}
+
+const MISFITS: &str = r#"[[route]]
+name = "a"
+path = "/a"
+backend = "a"
+protocol = "json"
+[[route]]
+name = "b"
+path = "/b"
+backend = "b"
+[backend.a]
+model = "a.model"
+[backend.b]
+model = "b.model"
+[plugin.gone]
+path = "gone.wasm"
+[plugin.unfit]
+path = "builtin:confidence"
+config = { threshhold = 0.7, window = "10" }
+"#;
+
+#[test]
+fn check_says_every_model_plugin_and_setting_that_does_not_fit_with_its_place() {
+    let (folder, config) = configured(MISFITS);
+    let said = refused(&["check", "--config", &config]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for expect in [
+        format!("{config}:11:9: backend.a.model: the model `{}` cannot be loaded", at("a.model")),
+        format!("{config}:13:9: backend.b.model: the model `{}` cannot be loaded", at("b.model")),
+        format!("{config}:15:8: plugin.gone.path: the component `{}` cannot be loaded", at("gone.wasm")),
+        format!("{config}:18:25: plugin.unfit.config.threshhold: unknown setting"),
+        format!("{config}:18:39: plugin.unfit.config.window: expected a time with its unit"),
+        "\n 15 | path = \"gone.wasm\"\n    |        ^^^^^^^^^^^\n".to_owned(),
+        format!("5 faults in `{config}`"),
+    ] {
+        assert!(said.contains(&expect), "no {expect:?} in: {said}");
+    }
+}
+
+#[test]
+fn check_says_every_fault_of_the_file_with_its_place() {
+    let (_folder, config) = configured("[gateway]\nlisen = 1\n[[route]]\nname = \"a\"\nbackend = \"b\"\n");
+    let said = refused(&["check", "--config", &config]);
+    for expect in ["2:1: gateway.lisen: ", "3:1: route[0]: `path` is missing", "5:11: route[0].backend: "] {
+        assert!(said.contains(&format!("{config}:{expect}")), "no {expect:?} in: {said}");
+    }
+    assert!(said.contains("3 faults in"), "{said}");
+}
+
+#[test]
+fn check_of_what_fits_says_so() {
+    let output = weir(&["check"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 routes, 1 backends, 3 plugins: all well"), "{said}");
+}
