@@ -112,3 +112,15 @@ fn what_http_2_forbids_is_not_carried_over_from_http_1() {
         assert!(!got.head.headers.contains_key(forbidden), "{forbidden}");
     }
 }
+
+#[test]
+fn a_head_over_the_limit_is_a_431_in_words_over_http_2_too() {
+    let gateway = weir(&format!("[limits]\nheader_bytes = \"16KiB\"\n{}", forward(support::nobody())));
+    let mut request = post("http://h/", "", None);
+    let big = "x".repeat(17 << 10).parse().expect("a value");
+    request.headers_mut().insert("x-big", big);
+    let replies = h2::ask(gateway.traffic(), vec![request]);
+    assert_eq!(replies[0].head.status.as_u16(), 431);
+    assert!(String::from_utf8_lossy(&replies[0].body).contains("limits.header_bytes"));
+    gateway.await_metric("api_errors_total", &[("route", ""), ("error_type", "limit")], 1.0);
+}

@@ -24,6 +24,7 @@ fn a_connection_over_the_limit_is_told_and_closed_until_there_is_room() {
     assert_eq!(reply.header("retry-after"), Some("1"));
     third.ends();
     gateway.await_metric("weir_connections_total", &[("result", "refused")], 1.0);
+    counted(&gateway, "", "limit");
 
     drop(clients);
     gateway.await_metric("weir_open_connections", &[], 0.0);
@@ -61,7 +62,8 @@ fn a_head_over_the_limit_is_a_431() {
     let mut client = gateway.client();
     // The answer may come, and the connection close, before all of it is written.
     let _ = client.try_send(format!("GET / HTTP/1.1\r\nHost: h\r\nX-Big: {}\r\n\r\n", "x".repeat(17 << 10)));
-    assert_eq!(client.message().status(), 431);
+    let reply = client.message();
+    assert_eq!((reply.status(), fault(&reply)), (431, ("client".into(), "limit".into())));
     counted(&gateway, "", "limit");
 }
 
@@ -103,4 +105,16 @@ fn a_chunked_body_is_a_413_when_it_goes_over_the_limit() {
     let arrived = server.rest();
     assert!(!arrived.ends_with(b"0\r\n\r\n"), "the upstream sees that the request is broken off");
     counted(&gateway, "all", "body_too_large");
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_sends_all_it_has_before_it_reads() {
+    let gateway = weir(&forward_with(&[nobody()], "body_bytes = \"1KiB\"", ""));
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n");
+    for _ in 0..80 {
+        client.send("x".repeat(100_000));
+    }
+    assert_eq!(client.message().status(), 413);
+    client.ends();
 }

@@ -24,7 +24,7 @@ use crate::io::{Activity, Io, LocalExec};
 use crate::onward::Forwarding;
 use crate::snapshot::Snapshot;
 use crate::turn::Turns;
-use crate::worker::{Unrouted, Worker};
+use crate::worker::Worker;
 
 /// HTTP/2 connections are asked to leave after about this long, so that they spread over the workers again.
 const HTTP2_AGE: Duration = Duration::from_secs(600);
@@ -190,7 +190,8 @@ async fn http2(conn: &Rc<Conn>, io: Io) {
     conn.leave_at.set(Stamp(Stamp::now().0 + HTTP2_AGE.mul_f64(jitter).as_nanos() as u64));
     let mut builder = http2::Builder::new(LocalExec);
     builder
-        .max_header_list_size(limits.header_bytes as u32)
+        // hyper resets a stream over its limit without a word; up to this, ours answers in words.
+        .max_header_list_size((limits.header_bytes as u32).saturating_mul(4))
         .max_concurrent_streams(256)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
@@ -215,15 +216,8 @@ async fn http2(conn: &Rc<Conn>, io: Io) {
 fn broken_head(conn: &Conn, error: &hyper::Error) {
     if error.is_parse() {
         conn.worker.shared.metrics.connections.get(&["bad_request"]).inc();
-        let status = if error.is_parse_too_large() { 431 } else { 400 };
-        conn.worker.unrouted(&Unrouted {
-            began: Stamp::now(),
-            client: conn.peer,
-            method: &http::Method::from_bytes(b"_OTHER").unwrap_or_default(),
-            version: http::Version::HTTP_11,
-            path: "",
-            status,
-            error: if status == 431 { ErrorType::Limit } else { ErrorType::BadRequest },
-        });
+        let (status, error) =
+            if error.is_parse_too_large() { (431, ErrorType::Limit) } else { (400, ErrorType::BadRequest) };
+        conn.worker.unheard(conn.peer, status, error);
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
-use weir_exchange::End;
+use hyper::body::{Body, Incoming};
+use weir_exchange::{End, TraceIds};
 
 use crate::body::ReplyBody;
 use crate::clock::Stamp;
@@ -20,6 +20,7 @@ use crate::live::{Live, Owner};
 use crate::local::infer;
 use crate::refusal::Refusal;
 use crate::snapshot::{RouteView, TargetKind, View};
+use crate::trace;
 use crate::worker::Unrouted;
 
 /// Answers one request. Never fails: what goes wrong becomes an answer in words.
@@ -44,7 +45,11 @@ async fn answer(conn: Rc<Conn>, head: Box<Parts>, body: Incoming) -> Result<Resp
     let gist = Gist::of(&head.headers);
     let route = match admit(&conn, &view, &head, &gist).and_then(|()| route(&view, &head, &gist)) {
         Ok(route) => route,
-        Err(refusal) => return Ok(refuse_unrouted(&conn, &head, &refusal, began)),
+        Err(refusal) => {
+            let trace = trace::join(gist.parent()).ids;
+            conn.activity.unread.store(!body.is_end_stream(), Relaxed);
+            return Ok(refuse_unrouted(&conn, &head, trace, &refusal, began));
+        }
     };
     let owner = Owner::of(Live::begin(&conn, route.clone(), &head, &gist, began));
     let limit = route.rule.config.body_bytes;
@@ -79,6 +84,10 @@ fn admit(conn: &Conn, view: &View, head: &Parts, gist: &Gist<'_>) -> Result<(), 
     if conn.worker.shared.in_flight.load(Relaxed) >= limit {
         return Err(Refusal::InFlight { limit });
     }
+    let header_bytes = view.snapshot.limits.header_bytes;
+    if head.version == Version::HTTP_2 && list_size(head) > header_bytes {
+        return Err(Refusal::HeadTooLarge { limit: header_bytes });
+    }
     if head.method == Method::CONNECT {
         return Err(Refusal::BadRequest(
             "method `CONNECT` is for forward proxies (this is a gateway)".into(),
@@ -96,6 +105,11 @@ fn admit(conn: &Conn, view: &View, head: &Parts, gist: &Gist<'_>) -> Result<(), 
         (Version::HTTP_11, 0) => Err(Refusal::BadRequest("no `Host` header was sent (send one)".into())),
         _ => Ok(()),
     }
+}
+
+/// Size of a header list as HTTP/2 counts it (RFC 9113, section 6.5.2), without its pseudo-headers.
+fn list_size(head: &Parts) -> usize {
+    head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// Step 3: path, host, method and headers.
@@ -134,18 +148,27 @@ fn refuse(owner: Owner, refusal: &Refusal) -> Response<ReplyBody> {
     refusal.response().map(|bytes| ReplyBody::own(bytes, Some(owner)))
 }
 
-fn refuse_unrouted(conn: &Conn, head: &Parts, refusal: &Refusal, began: Stamp) -> Response<ReplyBody> {
+fn refuse_unrouted(
+    conn: &Conn,
+    head: &Parts,
+    trace: TraceIds,
+    refusal: &Refusal,
+    began: Stamp,
+) -> Response<ReplyBody> {
+    let response = refusal.response();
     conn.worker.unrouted(&Unrouted {
         began,
         client: conn.peer,
+        trace,
         method: &head.method,
         version: head.version,
         path: head.uri.path(),
         status: refusal.status().as_u16(),
+        response_bytes: response.body().len() as u64,
         error: refusal.error(),
     });
     conn.activity.end(Stamp::now());
-    refusal.response().map(|bytes| ReplyBody::own(bytes, None))
+    response.map(|bytes| ReplyBody::own(bytes, None))
 }
 
 /// `/metrics` and `/health` on the traffic port, where the configuration asks for it.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::clock::Stamp;
+use crate::linger::{Linger, words_for};
 
 /// What the worker's ticker needs to know of a client connection. Written by its own worker only; atomic
 /// because an upgraded connection must be `Send`.
@@ -24,6 +25,8 @@ pub(crate) struct Activity {
     pub(crate) idle_since: AtomicU64,
     /// Exchanges under way.
     pub(crate) exchanges: AtomicU64,
+    /// An exchange ended before its request did.
+    pub(crate) unread: AtomicBool,
     /// HTTP/2: bytes between requests are pings and settings, not the beginning of a head.
     pub(crate) http2: AtomicBool,
 }
@@ -37,9 +40,20 @@ impl Activity {
         }
     }
 
+    /// A head has begun to come and no exchange has come of it.
+    fn head_is_open(&self) -> bool {
+        self.head_began.load(Relaxed) != 0 && self.exchanges.load(Relaxed) == 0
+    }
+
+    /// The client has not been heard to the end.
+    fn sends_still(&self) -> bool {
+        self.unread.load(Relaxed) || self.head_is_open()
+    }
+
     /// A head was read whole and its exchange begins.
     pub(crate) fn begin(&self) {
         self.exchanges.store(self.exchanges.load(Relaxed) + 1, Relaxed);
+        self.unread.store(false, Relaxed);
         self.head_began.store(0, Relaxed);
     }
 
@@ -57,19 +71,20 @@ pub(crate) struct Io {
     /// Bytes read ahead and how many of them were given out.
     ahead: ([u8; 4], u8, u8),
     activity: Option<Arc<Activity>>,
+    linger: Option<Linger>,
 }
 
 impl Io {
     /// An upstream connection.
     pub(crate) fn upstream(stream: TcpStream) -> Self {
-        Self { stream, ahead: ([0; 4], 0, 0), activity: None }
+        Self { stream, ahead: ([0; 4], 0, 0), activity: None, linger: None }
     }
 
     /// A client connection, of which up to four bytes were read already.
     pub(crate) fn client(stream: TcpStream, ahead: &[u8], activity: Arc<Activity>) -> Self {
         let mut bytes = [0; 4];
         bytes[..ahead.len()].copy_from_slice(ahead);
-        Self { stream, ahead: (bytes, 0, ahead.len() as u8), activity: Some(activity) }
+        Self { stream, ahead: (bytes, 0, ahead.len() as u8), activity: Some(activity), linger: None }
     }
 
     /// The stream, once hyper is done with it.
@@ -120,14 +135,21 @@ fn read_into(
 }
 
 impl Write for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let Self { stream, linger, activity, .. } = &mut *self;
+        if linger.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            if !activity.as_ref().is_some_and(|activity| activity.sends_still()) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        linger.get_or_insert_with(Linger::new).poll(stream, cx)
     }
     fn is_write_vectored(&self) -> bool {
         true
@@ -137,6 +159,12 @@ impl Write for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let unheard = self.activity.as_ref().is_some_and(|activity| activity.head_is_open());
+        if unheard && let Some(words) = bufs.first().and_then(|first| words_for(first)) {
+            // A connection that ends here: what a full socket did not take of it is not sent again.
+            let all = bufs.iter().map(|buf| buf.len()).sum();
+            return Pin::new(&mut self.stream).poll_write(cx, &words).map_ok(|_| all);
+        }
         poll_write_joined(&mut self.stream, cx, bufs)
     }
 }

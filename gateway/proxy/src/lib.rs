@@ -12,6 +12,7 @@ mod forward;
 mod handle;
 mod headers;
 mod io;
+mod linger;
 mod listen;
 mod live;
 mod local;

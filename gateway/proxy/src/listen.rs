@@ -11,6 +11,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use weir_exchange::ErrorType;
+
 use crate::conn;
 use crate::worker::Worker;
 
@@ -108,6 +110,7 @@ fn welcome(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let limit = worker.view().snapshot.limits.connections;
     if worker.shared.connections.load(Relaxed) >= limit {
         worker.shared.metrics.connections.get(&["refused"]).inc();
+        worker.unheard(peer.ip(), 503, ErrorType::Limit);
         tokio::task::spawn_local(refuse(stream, limit));
         return;
     }
@@ -173,6 +176,8 @@ async fn refuse(mut stream: TcpStream, limit: usize) {
     let write = async {
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;
+        // What the client has sent already must be read: closing over it would take the answer back.
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), write).await;
 }

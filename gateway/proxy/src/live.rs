@@ -233,6 +233,12 @@ impl Live {
         }
     }
 
+    /// How the request's body is written, as its head says.
+    pub(crate) fn request_form(&self) -> (Encoding, Content) {
+        let request = self.request.borrow();
+        (request.encoding, request.content)
+    }
+
     /// A local model answered.
     pub(crate) fn model_answered(&self, reply: Box<LocalReply>, now: Stamp) {
         self.status.set(reply.status);
@@ -316,6 +322,9 @@ impl Live {
         });
         self.conn.worker.log_access(|| self.access(endpoint.as_ref(), error, now, upstream_ns));
         self.hand_off(end, error, now);
+        if !self.request_is_complete() {
+            self.conn.activity.unread.store(true, Relaxed);
+        }
         self.conn.activity.end(now);
     }
 
@@ -354,6 +363,17 @@ impl Live {
         }
     }
 
+    /// The path, where it can say which model answered. A local model's replies name it, and its refusals are
+    /// the route's: a client must not mint labels.
+    fn named_path(&self) -> Payload {
+        match self.route.rule.target.kind {
+            TargetKind::Forward { .. } => {
+                shard::held(Bytes::copy_from_slice(self.uri.path().as_bytes()))
+            }
+            TargetKind::Local(_) => Payload::Absent,
+        }
+    }
+
     fn hand_off(&self, end: End, error: Option<ErrorType>, now: Stamp) {
         if self.probability <= 0.0 {
             return self.route.cells.fate(Fate::Unsampled);
@@ -364,13 +384,15 @@ impl Live {
             (self.request.borrow_mut().side(), self.response.borrow_mut().side());
         if let Some(reply) = self.local.take() {
             response.total = reply.body.len() as u64;
-            request.payload = reply.request.map_or(Payload::Absent, Payload::Rows);
+            if let Some(rows) = reply.request {
+                (request.payload, request.truncated) = (Payload::Rows(rows), false);
+            }
             response.payload = reply.reply.map_or(Payload::Absent, Payload::Reply);
         }
         let exchange = Exchange {
             route: self.route.observed.clone(),
             head: Head {
-                path: shard::held(Bytes::copy_from_slice(self.uri.path().as_bytes())),
+                path: self.named_path(),
                 status: self.status.get(),
                 model,
                 model_version,
@@ -397,9 +419,7 @@ impl Live {
 
 fn capture_limit(route: &RouteView, probability: f32) -> usize {
     let decoded = route.observed.protocol.is_some() && probability > 0.0;
-    // A local model hands over the rows themselves.
-    let forwarded = matches!(route.rule.target.kind, TargetKind::Forward { .. });
-    if decoded && forwarded { route.observed.capture_limit } else { 0 }
+    if decoded { route.observed.capture_limit } else { 0 }
 }
 
 /// The one that ends an exchange: whoever holds it when the exchange is over, however that comes about.

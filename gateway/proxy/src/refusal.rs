@@ -1,7 +1,7 @@
 //! Every answer Weir gives itself, in one place: what went wrong, whose fault it was, and what to do.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use weir_exchange::{End, ErrorType};
 
@@ -17,7 +17,18 @@ pub(crate) enum Refusal {
     BodyTooLarge {
         limit: u64,
     },
+    HeadTooLarge {
+        limit: usize,
+    },
     BadRequest(String),
+    /// A local model has no use for the method.
+    Method {
+        method: String,
+    },
+    /// A local model cannot undo the content encoding.
+    Coding {
+        coding: String,
+    },
     Upgrade {
         protocol: String,
         why: &'static str,
@@ -66,7 +77,10 @@ impl Refusal {
             Self::NoRoute { .. } => StatusCode::NOT_FOUND,
             Self::InFlight { .. } | Self::ModelBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Upgrade { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::ClientStalled => StatusCode::REQUEST_TIMEOUT,
             Self::NoEndpoint { .. } | Self::Connect { .. } | Self::Reset { .. } => StatusCode::BAD_GATEWAY,
@@ -82,9 +96,11 @@ impl Refusal {
     pub(crate) fn error(&self) -> ErrorType {
         match self {
             Self::NoRoute { .. } => ErrorType::NoRoute,
-            Self::InFlight { .. } | Self::ModelBusy { .. } => ErrorType::Limit,
+            Self::InFlight { .. } | Self::ModelBusy { .. } | Self::HeadTooLarge { .. } => ErrorType::Limit,
             Self::BodyTooLarge { .. } => ErrorType::BodyTooLarge,
-            Self::BadRequest(_) | Self::Upgrade { .. } => ErrorType::BadRequest,
+            Self::BadRequest(_) | Self::Method { .. } | Self::Coding { .. } | Self::Upgrade { .. } => {
+                ErrorType::BadRequest
+            }
             Self::ClientGone => ErrorType::ClientGone,
             Self::NoEndpoint { .. } | Self::Connect { .. } => ErrorType::Connect,
             Self::Reset { .. } => ErrorType::Reset,
@@ -112,7 +128,10 @@ impl Refusal {
         match self {
             Self::NoRoute { .. }
             | Self::BodyTooLarge { .. }
+            | Self::HeadTooLarge { .. }
             | Self::BadRequest(_)
+            | Self::Method { .. }
+            | Self::Coding { .. }
             | Self::Upgrade { .. }
             | Self::ClientStalled
             | Self::ClientGone => "client",
@@ -134,7 +153,14 @@ impl Refusal {
             Self::BodyTooLarge { limit } => {
                 format!("the request body is over {limit} bytes (send less, or raise `limits.body_bytes`)")
             }
+            Self::HeadTooLarge { limit } => {
+                format!("the request head is over {limit} bytes (send less, or raise `limits.header_bytes`)")
+            }
             Self::BadRequest(why) => why.clone(),
+            Self::Method { method } => format!("method `{method}` is not for a model (use POST to predict)"),
+            Self::Coding { coding } => {
+                format!("the content encoding `{coding}` is not known here (use gzip or deflate)")
+            }
             Self::Upgrade { protocol, why } => format!("the upgrade to `{protocol}` is not passed: {why}"),
             Self::ClientStalled => {
                 "the request body stopped coming (the client sent part of it and no more)".into()
@@ -179,6 +205,12 @@ impl Refusal {
         if matches!(self, Self::BadRequest(_)) {
             // Where a request is in doubt, so is where the next one begins.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::Method { .. }) {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        }
+        if matches!(self, Self::Coding { .. }) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

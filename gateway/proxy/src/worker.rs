@@ -247,6 +247,21 @@ impl Worker {
         }
     }
 
+    /// Counts and logs a request of which nothing was read, or nothing that makes sense.
+    pub(crate) fn unheard(&self, client: std::net::IpAddr, status: u16, error: ErrorType) {
+        self.unrouted(&Unrouted {
+            began: Stamp::now(),
+            client,
+            trace: TraceIds::default(),
+            method: &http::Method::from_bytes(b"_OTHER").unwrap_or_default(),
+            version: http::Version::HTTP_11,
+            path: "",
+            status,
+            response_bytes: 0,
+            error,
+        });
+    }
+
     /// Counts and logs a request that no route took.
     pub(crate) fn unrouted(&self, request: &Unrouted<'_>) {
         let duration_ns = Stamp::now().since(request.began);
@@ -259,10 +274,10 @@ impl Worker {
             duration_ns,
             upstream_ns: 0,
             request_bytes: 0,
-            response_bytes: 0,
+            response_bytes: request.response_bytes,
         });
         self.log_access(|| Access {
-            trace: TraceIds::default(),
+            trace: request.trace,
             unix_ns: request.began.unix_ns(),
             client: request.client,
             route: "",
@@ -272,7 +287,7 @@ impl Worker {
             duration_ns,
             upstream_ns: 0,
             request_bytes: 0,
-            response_bytes: 0,
+            response_bytes: request.response_bytes,
             error,
             upstream: None,
         });
@@ -307,10 +322,12 @@ impl Worker {
 pub(crate) struct Unrouted<'a> {
     pub(crate) began: Stamp,
     pub(crate) client: std::net::IpAddr,
+    pub(crate) trace: TraceIds,
     pub(crate) method: &'a http::Method,
     pub(crate) version: http::Version,
     pub(crate) path: &'a str,
     pub(crate) status: u16,
+    pub(crate) response_bytes: u64,
     pub(crate) error: ErrorType,
 }
 

@@ -59,8 +59,8 @@ pub(crate) enum Garbage {
     Coding,
 }
 
-/// Reads the head at the beginning of what came and takes it off; interim responses are skipped. `fields` is a
-/// map whose memory is used. `None`: the head's end has not come.
+/// Reads the head at the beginning of what came and takes it off; interim responses are skipped. `fields` is
+/// a map whose memory is used. `None`: the head's end has not come.
 pub(crate) fn parse(
     came: &mut Bytes,
     asked: &Method,
@@ -119,8 +119,8 @@ fn reply(
     }
     let framing = said.framing(status, asked);
     // A server that frames a body twice may mean the other one.
-    let clear = !matches!(framing, Framing::Close) && !(said.chunked && said.length.is_some());
-    let keep = !said.close && (said.keep_alive || !http10) && clear;
+    let unclear = matches!(framing, Framing::Close) || (said.chunked && said.length.is_some());
+    let keep = !said.close && (said.keep_alive || !http10) && !unclear;
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = said.into_fields();
