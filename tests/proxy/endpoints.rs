@@ -109,3 +109,30 @@ fn a_protocols_own_ready_path_is_what_is_asked() {
         await_ejected(&gateway, server.address(), true);
     }
 }
+
+#[test]
+fn a_server_that_nobody_probes_is_loaded_as_its_last_request_found_it() {
+    // Closes behind each answer, so that nothing of it outlives it.
+    let closing = |_: &_| b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let server = Server::start(closing);
+    let address = server.address();
+    let gateway = weir(&forward_with(&[address], "", "ready = \"off\""));
+    assert_eq!(gateway.ask(get("/")).status(), 200);
+    assert_eq!(gateway.metric("model_loaded", &[]), 1.0);
+    drop(server);
+    assert_eq!(gateway.ask(get("/")).status(), 502);
+    assert_eq!(gateway.metric("model_loaded", &[]), 0.0);
+    let _server = Server::start_at(address, closing);
+    assert_eq!(gateway.ask(get("/")).status(), 200);
+    assert_eq!(gateway.metric("model_loaded", &[]), 1.0);
+}
+
+#[test]
+fn a_probe_asks_for_the_name_that_requests_are_sent_to() {
+    let server = Server::json("{\"ready\": true}");
+    let route = "protocol = \"kserve-v1\"\nmodel = \"ChurnPredictor\"";
+    let toml = forward_with(&[server.address()], route, "ready_interval = \"100ms\"")
+        .replace("path = \"/*\"", "path = \"/v1/models/churn:predict\"");
+    let _gateway = weir(&toml);
+    assert_eq!(server.request().start(), "GET /v1/models/churn HTTP/1.1");
+}

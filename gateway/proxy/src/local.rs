@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use weir_config::PathMatch;
+use weir_exchange::exchange::Encoding;
 use weir_exchange::model::http_like;
 use weir_exchange::{LocalReply, LocalRequest, ModelFault};
 
@@ -29,18 +31,23 @@ pub(crate) async fn infer(
         &Method::GET | &Method::HEAD => http_like::Method::Get,
         &Method::POST => http_like::Method::Post,
         other => {
-            return Err(Refusal::BadRequest(format!(
-                "method `{other}` is not for a model (use POST to predict)"
-            )));
+            return Err(Refusal::Method { method: other.to_string() });
         }
     };
+    let (encoding, content) = live.request_form();
+    if encoding == Encoding::Other && method == http_like::Method::Post {
+        let coding = head.headers.get(CONTENT_ENCODING).map_or_else(Default::default, HeaderValue::as_bytes);
+        return Err(Refusal::Coding { coding: String::from_utf8_lossy(coding).into_owned() });
+    }
     let body = read(live, body).await?;
-    let gzip = head.headers.get(CONTENT_ENCODING).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let request = LocalRequest {
         route: live.route.observed.clone(),
         method,
         path: head.uri.path().to_owned(),
-        content_encoding_gzip: gzip,
+        exact_path: matches!(live.route.rule.config.path, PathMatch::Exact(_)),
+        backend: live.route.rule.target.name.clone(),
+        encoding,
+        content,
         body,
     };
     live.sent_to_model(Stamp::now());

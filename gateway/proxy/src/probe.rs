@@ -84,7 +84,9 @@ fn protocol_path(route: &Route) -> Option<String> {
         let name = path.strip_prefix(prefix)?.split(end).next()?;
         (!name.is_empty()).then(|| name.to_owned())
     };
-    let model = |from_path: Option<String>| route.model.as_ref().map(ToString::to_string).or(from_path);
+    // The server knows the name that requests are sent to; the route's is a label of ours.
+    let model =
+        |from_path: Option<String>| from_path.or_else(|| route.model.as_ref().map(ToString::to_string));
     match route.protocol.as_ref()? {
         Protocol::KserveV1 => model(named("/v1/models/", &[':', '/'])).map(|m| format!("/v1/models/{m}")),
         Protocol::OipV2 => Some(match model(named("/v2/models/", &['/'])) {

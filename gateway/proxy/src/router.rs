@@ -76,3 +76,58 @@ impl Rule {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use weir_config::Config;
+
+    use super::*;
+
+    /// A router over routes of these paths and conditions, and what to call each.
+    fn router(routes: &[(&str, &str)]) -> (Router, Vec<String>) {
+        let mut toml = "[backend.b]\nendpoints = [\"http://127.0.0.1:1\"]\n".to_owned();
+        for (at, (path, condition)) in routes.iter().enumerate() {
+            let route = format!("name = \"r{at}\"\npath = \"{path}\"\nbackend = \"b\"\n{condition}\n");
+            toml.push_str(&format!("[[route]]\n{route}"));
+        }
+        let loaded = Config::parse(&toml, "test", std::path::Path::new("."), &|_| None);
+        let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
+        (Router::new(&config.routes), config.routes.iter().map(|r| r.name.to_string()).collect())
+    }
+
+    #[test]
+    fn exact_goes_before_prefix_longer_before_shorter_and_more_conditions_before_fewer() {
+        let (router, names) = router(&[
+            ("/*", ""),
+            ("/v1/*", ""),
+            ("/v1/models/*", ""),
+            ("/v1/models/a:predict", ""),
+            ("/v1/models/*", "host = \"a.example\""),
+            ("/v1/models/*", "host = \"a.example\"\nmethods = [\"PUT\"]"),
+            ("/v1/models/*", "methods = [\"PUT\"]"),
+            ("/only", "methods = [\"PUT\"]"),
+            ("/two", "headers = { x-a = \"1\" }"),
+            ("/two", "headers = { x-b = \"1\" }"),
+        ]);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-a", HeaderValue::from_static("1"));
+        headers.insert("x-b", HeaderValue::from_static("1"));
+        for (path, host, method, expect) in [
+            ("/other", "h", Method::GET, "r0"),
+            ("/v1/other", "h", Method::GET, "r1"),
+            ("/v1/models/b", "h", Method::GET, "r2"),
+            ("/v1/models/a:predict", "a.example", Method::PUT, "r3"),
+            ("/v1/models/b", "A.Example", Method::GET, "r4"),
+            ("/v1/models/b", "a.example", Method::PUT, "r5"),
+            ("/v1/models/b", "h", Method::PUT, "r6"),
+            ("/only", "h", Method::PUT, "r7"),
+            // What no exact route takes may still fit a prefix.
+            ("/only", "h", Method::GET, "r0"),
+            ("/two", "h", Method::GET, "r8"),
+        ] {
+            let found = router.find(path, host, &method, &headers).map(|at| names[at].as_str());
+            assert_eq!(found, Some(expect), "{method} {host}{path}");
+        }
+    }
+}

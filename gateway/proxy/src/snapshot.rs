@@ -127,7 +127,7 @@ impl Snapshot {
     pub fn readiness(&self) -> Vec<Readiness> {
         let now = crate::clock::Stamp::now();
         let usable = |target: &Target| match &target.kind {
-            TargetKind::Forward { endpoints, .. } => endpoints.iter().any(|e| e.available(now)),
+            TargetKind::Forward { endpoints, .. } => endpoints.iter().any(|e| e.reachable(now)),
             TargetKind::Local(_) => true,
         };
         let of = |r: &Arc<RouteRule>| Readiness {

@@ -1,6 +1,6 @@
 //! What all workers know of one endpoint: how busy it is, whether it is out, and what its prober says.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Endpoint {
     failures: AtomicU32,
     ejected_until: AtomicU64,
     probe: AtomicU8,
+    /// The last request did not get through: what is known of an endpoint that no prober looks at.
+    down: AtomicBool,
     last_error: Mutex<Option<String>>,
 }
 
@@ -40,6 +42,12 @@ impl Endpoint {
         self.probe.load(Relaxed) != NOT_READY && self.ejected_until.load(Relaxed) <= now.0
     }
 
+    /// Whether it can answer, as far as is known: in, and reached by the last request unless a probe has found
+    /// it ready since.
+    pub(crate) fn reachable(&self, now: Stamp) -> bool {
+        self.available(now) && !self.down.load(Relaxed)
+    }
+
     /// The last probe's answer, if one was asked.
     pub(crate) fn ready(&self) -> Option<bool> {
         match self.probe.load(Relaxed) {
@@ -50,14 +58,20 @@ impl Endpoint {
 
     /// A request got a response head: whatever its status, the server lives.
     pub(crate) fn succeeded(&self) {
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-            self.ejected_until.store(0, Relaxed);
+        if self.failures.load(Relaxed) != 0 || self.down.load(Relaxed) {
+            self.recovered();
         }
+    }
+
+    fn recovered(&self) {
+        self.failures.store(0, Relaxed);
+        self.ejected_until.store(0, Relaxed);
+        self.down.store(false, Relaxed);
     }
 
     /// A connect or a request failed; `eject_after` in a row take the endpoint out for a while.
     pub(crate) fn failed(&self, error: &str, eject_after: u32, now: Stamp) {
+        self.down.store(true, Relaxed);
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
         if failures >= eject_after {
             self.ejected_until.store(now.0 + EJECTED_FOR.as_nanos() as u64, Relaxed);
@@ -70,8 +84,7 @@ impl Endpoint {
         let state = if ready.is_ok() { READY } else { NOT_READY };
         let changed = self.probe.swap(state, Relaxed) != state;
         if ready.is_ok() {
-            self.failures.store(0, Relaxed);
-            self.ejected_until.store(0, Relaxed);
+            self.recovered();
         }
         if changed {
             self.note(ready.err());
@@ -160,6 +173,7 @@ impl EndpointBook {
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             probe: AtomicU8::new(UNKNOWN),
+            down: AtomicBool::new(false),
             last_error: Mutex::new(None),
         });
         *slot = Arc::downgrade(&endpoint);
