@@ -1,5 +1,5 @@
-//! The header fields with which a request goes on to its model server: what the client sent, but for what ends
-//! here, and who asked.
+//! The header fields with which a request goes on to its model server: what the client sent, but for what
+//! ends here, and who asked.
 //!
 //! RFC 9110 section 7.6.3 (Via); RFC 7239 (Forwarded); X-Forwarded-* as nginx and Envoy write them.
 

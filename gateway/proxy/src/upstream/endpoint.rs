@@ -42,8 +42,8 @@ impl Endpoint {
         self.probe.load(Relaxed) != NOT_READY && self.ejected_until.load(Relaxed) <= now.0
     }
 
-    /// Whether it can answer, as far as is known: in, and reached by the last request unless a probe has found
-    /// it ready since.
+    /// Whether it can answer, as far as is known: in, and reached by the last request unless a probe has
+    /// found it ready since.
     pub(crate) fn reachable(&self, now: Stamp) -> bool {
         self.available(now) && !self.down.load(Relaxed)
     }
