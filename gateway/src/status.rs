@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
@@ -196,7 +196,7 @@ impl Source for ModelLoaded {
     fn collect(&self, out: &mut Vec<Points>) {
         let help = "1 while a model can answer: loaded here, or its server ready.";
         let spec = Spec::gauge("model_loaded", help, &["model", "model_version"]);
-        let seen = self.0.line.schemas();
+        let seen = self.0.line.schemas_by_age();
         let mut models: BTreeMap<[Arc<str>; 2], bool> = BTreeMap::new();
         for readiness in self.0.snapshot.load().readiness() {
             for labels in labels_of(&readiness, &seen) {
@@ -212,22 +212,65 @@ impl Source for ModelLoaded {
     }
 }
 
-/// The models a route's replies named; what the configuration says until one did. A model that runs here is
-/// known: what earlier replies named may have been replaced since.
-fn labels_of(Readiness { route, local, .. }: &Readiness, seen: &[Arc<Schema>]) -> Vec<[Arc<str>; 2]> {
+/// A model that others of its route have outlived by this much is retired: a new version took its place.
+const RETIRED: Duration = Duration::from_secs(300);
+
+/// The models a route's replies named, each `seen` with how long ago; what the configuration says until one
+/// did. A model that runs here is known: what earlier replies named may have been replaced since.
+fn labels_of(
+    Readiness { route, local, .. }: &Readiness,
+    seen: &[(Arc<Schema>, Duration)],
+) -> Vec<[Arc<str>; 2]> {
     let configured = [route.model.clone(), route.model_version.clone()];
     if *local {
         return vec![configured];
     }
     let replied = |s: &Schema| [Role::Output, Role::Score].iter().any(|r| s.with_role(*r).next().is_some());
-    let of_route = seen.iter().filter(|s| s.route == route.name && replied(s));
+    let of_route = seen.iter().filter(|(s, _)| s.route == route.name && replied(s));
     let named: Vec<_> = of_route
-        .map(|s| [s.model.clone(), s.model_version.clone()])
-        .filter(|labels| *labels != configured && labels.iter().any(|l| !l.is_empty()))
+        .map(|(s, age)| ([s.model.clone(), s.model_version.clone()], *age))
+        .filter(|(labels, _)| *labels != configured && labels.iter().any(|l| !l.is_empty()))
         .collect();
-    if named.is_empty() { vec![configured] } else { named }
+    let youngest = named.iter().map(|(_, age)| *age).min().unwrap_or_default();
+    let current = named.into_iter().filter(|(_, age)| *age <= youngest + RETIRED);
+    let current: Vec<_> = current.map(|(labels, _)| labels).collect();
+    if current.is_empty() { vec![configured] } else { current }
 }
 
 fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_exchange::{Column, Kind, ObservedRoute, SchemaId};
+
+    use super::*;
+
+    fn version(version: &str, age: u64) -> (Arc<Schema>, Duration) {
+        let output = Column { role: Role::Output, name: "0".into(), kind: Kind::Number, codes: Vec::new() };
+        let schema = Schema {
+            id: SchemaId(1),
+            version: 1,
+            route: "churn".into(),
+            model: "churn".into(),
+            model_version: version.into(),
+            classification: None,
+            columns: vec![output],
+        };
+        (Arc::new(schema), Duration::from_secs(age))
+    }
+
+    #[test]
+    fn a_version_that_another_has_outlived_is_retired_and_two_that_are_asked_are_not() {
+        let route = ObservedRoute::named("churn", None);
+        let readiness = Readiness { route, local: false, ready: true };
+        let versions = |seen: &[(Arc<Schema>, Duration)]| -> Vec<String> {
+            labels_of(&readiness, seen).into_iter().map(|[_, version]| version.to_string()).collect()
+        };
+        assert_eq!(versions(&[]), [""]);
+        assert_eq!(versions(&[version("1", 301), version("2", 0)]), ["2"]);
+        assert_eq!(versions(&[version("1", 200), version("2", 0)]), ["1", "2"]);
+        assert_eq!(versions(&[version("1", 9_000), version("2", 9_200)]), ["1", "2"], "a quiet night");
+    }
 }

@@ -149,6 +149,22 @@ impl Directory {
     pub(crate) fn schemas(&self) -> Vec<Arc<Schema>> {
         lock(&self.live).values().cloned().collect()
     }
+
+    /// The live schemas, each with how long ago its model was last seen on its route.
+    pub(crate) fn schemas_by_age(&self, now: Instant) -> Vec<(Arc<Schema>, Duration)> {
+        let now = now.duration_since(self.start).as_secs();
+        let schemas = self.schemas();
+        let routes = lock(&self.routes);
+        let last_seen = |schema: &Schema| {
+            let route = routes.values().find(|route| route.name == schema.route)?;
+            Some(route.find(&schema.model, &schema.model_version)?.last_seen.load(Relaxed))
+        };
+        let age = |schema: Arc<Schema>| {
+            let age = last_seen(&schema).map_or(0, |seen| now.saturating_sub(seen));
+            (schema, Duration::from_secs(age))
+        };
+        schemas.into_iter().map(age).collect()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

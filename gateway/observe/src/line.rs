@@ -147,6 +147,11 @@ impl Line {
         self.directory.schemas()
     }
 
+    /// The live schemas, each with how long ago its model was last seen on its route.
+    pub fn schemas_by_age(&self) -> Vec<(Arc<Schema>, Duration)> {
+        self.directory.schemas_by_age(Instant::now())
+    }
+
     /// Calls `done` when everything handed off before this call is decoded, batched, and judged by the judges
     /// it was queued to. `done` runs on a thread of the line and must not block; an async caller completes a
     /// oneshot there.
