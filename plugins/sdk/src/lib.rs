@@ -42,6 +42,7 @@ mod batch;
 pub mod bindings;
 mod host;
 mod manifest;
+mod nearest;
 mod outcome;
 #[doc(hidden)]
 pub mod runtime;

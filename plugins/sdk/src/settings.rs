@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::bindings::weir::plugin::types;
+use crate::nearest::nearest;
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +134,12 @@ pub fn object<'a>(
         return wrong(value, path, "an object", faults);
     };
     for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-        faults.push(format!("{path}/{key}"), format!("unknown setting (known: {})", known.join(", ")));
+        let hint = match nearest(key, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there are none".to_owned(),
+            None => format!("known: {}", known.join(", ")),
+        };
+        faults.push(format!("{path}/{key}"), format!("unknown setting ({hint})"));
     }
     Some(map)
 }
@@ -314,8 +320,17 @@ mod tests {
             read(r#"{"windo": 1, "window": "10", "features": {"age": {"min": "x"}}, "words": [1, "a", 2]}"#);
         let paths: Vec<_> = faults.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["/windo", "/window", "/features/age/min", "/words/0", "/words/2"]);
-        assert!(faults[0].1.contains("known: window, features, words"));
+        assert_eq!(faults[0].1, "unknown setting (did you mean `window`?)");
         assert!(faults[1].1.contains("`10s`"), "{}", faults[1].1);
+    }
+
+    #[test]
+    fn a_setting_unlike_any_other_is_told_all_there_are() {
+        let (_, faults) = read(r#"{"colour": 1}"#);
+        assert_eq!(faults[0].1, "unknown setting (known: window, features, words)");
+        let mut faults = Faults::default();
+        <()>::read(&json!({ "colour": 1 }), "", &mut faults);
+        assert_eq!(faults.0[0].message, "unknown setting (there are none)");
     }
 
     #[test]
