@@ -195,6 +195,8 @@ impl Outcome {
             (End::ClientGone, _) => Self::Cancelled,
             (End::Timeout, _) | (_, Some(ErrorType::Timeout)) => Self::Timeout,
             (_, Some(ErrorType::ModelError)) => Self::ModelError,
+            // Of what a route took, only the queue of a local model is limited.
+            (_, Some(ErrorType::Limit)) if status >= 500 => Self::ModelError,
             (End::UpstreamReset, _) => Self::UpstreamError,
             _ if status >= 500 || status == 0 => Self::UpstreamError,
             _ if status >= 400 => Self::ClientError,

@@ -11,6 +11,8 @@ fn rows_are_counted_by_what_became_of_them() {
     let (house, route) = (House::new(), kserve());
     let mut broken = failed(&route, &rows(9), 500);
     broken.error = Some(ErrorType::ModelError);
+    let mut turned_away = ended(&route, &rows(10), End::Refused, ErrorType::Limit);
+    turned_away.head.status = 503;
     house.see([
         good(&route, 2),
         good(&route, 3),
@@ -23,14 +25,15 @@ fn rows_are_counted_by_what_became_of_them() {
         ended(&route, "", End::ClientGone, ErrorType::ClientGone),
         ended(&route, "", End::Refused, ErrorType::Connect),
         broken,
+        turned_away,
     ]);
     let counted = ["ok", "client_error", "upstream_error", "timeout", "cancelled", "model_error"]
         .map(|outcome| house.predictions(outcome));
-    assert_eq!(counted, [5.0, 4.0, 8.0, 6.0, 8.0, 9.0]);
+    assert_eq!(counted, [5.0, 4.0, 8.0, 6.0, 8.0, 9.0 + 10.0]);
     let model = [("route", "route-0"), ("model", "configured"), ("model_version", "1")];
-    assert_eq!(house.value("predictions_total", &model), 40.0, "all are the route's model");
+    assert_eq!(house.value("predictions_total", &model), 50.0, "all are the route's model");
     assert_eq!(house.fate("undecodable"), 1.0);
-    assert_eq!(house.fate("observed"), 10.0);
+    assert_eq!(house.fate("observed"), 11.0);
 }
 
 #[test]
