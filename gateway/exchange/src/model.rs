@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::exchange::{Content, Encoding};
 use crate::route::ObservedRoute;
 use crate::table::{Reply, Table};
 
@@ -14,7 +15,12 @@ pub struct LocalRequest {
     /// `POST` for predictions; `GET` for metadata and readiness.
     pub method: http_like::Method,
     pub path: String,
-    pub content_encoding_gzip: bool,
+    /// The configuration gave the whole path, so that whatever model it names is this one.
+    pub exact_path: bool,
+    /// Name of the backend, by which a path may call the model too.
+    pub backend: Arc<str>,
+    pub encoding: Encoding,
+    pub content: Content,
     pub body: Bytes,
 }
 

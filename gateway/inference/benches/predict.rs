@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::model::http_like::Method;
 use weir_exchange::{LocalRequest, ObservedRoute, Protocol, Reply, Table};
 use weir_inference::{
@@ -87,7 +88,10 @@ fn request(rows: &[Row]) -> LocalRequest {
         route: Arc::new(route),
         method: Method::Post,
         path: "/v1/models/churn:predict".into(),
-        content_encoding_gzip: false,
+        exact_path: false,
+        backend: "churn".into(),
+        encoding: Encoding::Identity,
+        content: Content::Json,
         body: format!("{{\"instances\":{rows}}}").into(),
     }
 }

@@ -367,9 +367,7 @@ impl Live {
     /// the route's: a client must not mint labels.
     fn named_path(&self) -> Payload {
         match self.route.rule.target.kind {
-            TargetKind::Forward { .. } => {
-                shard::held(Bytes::copy_from_slice(self.uri.path().as_bytes()))
-            }
+            TargetKind::Forward { .. } => shard::held(Bytes::copy_from_slice(self.uri.path().as_bytes())),
             TargetKind::Local(_) => Payload::Absent,
         }
     }
@@ -391,12 +389,7 @@ impl Live {
         }
         let exchange = Exchange {
             route: self.route.observed.clone(),
-            head: Head {
-                path: self.named_path(),
-                status: self.status.get(),
-                model,
-                model_version,
-            },
+            head: Head { path: self.named_path(), status: self.status.get(), model, model_version },
             request,
             response,
             timing: Timing {

@@ -9,6 +9,7 @@ use weir_exchange::{LocalReply, LocalRequest, ModelFault, ObservedRoute, Protoco
 
 use crate::about::{Feature, Kind};
 use crate::model::Model;
+use crate::serve::address;
 
 /// A model under the name it is served by.
 #[derive(Debug)]
@@ -62,13 +63,23 @@ impl Answerer {
         decoder: &mut Decoder,
         request: &LocalRequest,
     ) -> Result<Box<Table>, LocalReply> {
-        let encoding = if request.content_encoding_gzip { Encoding::Gzip } else { Encoding::Identity };
-        let body = Body { bytes: &request.body, encoding, content: Content::Json };
+        let content = match request.content {
+            // Who sends JSON may call it anything, and nothing else is read here.
+            Content::Json | Content::Other => Content::Json,
+            Content::Csv => Content::Csv,
+        };
+        let body = Body { bytes: &request.body, encoding: request.encoding, content };
         let mut rows = Box::<Table>::default();
         match decoder.request(&request.route, &request.path, body, &mut rows) {
             Ok(()) => Ok(rows),
             Err(error) => Err(self.refuse(&request.route, 400, &error.message)),
         }
+    }
+
+    /// The refusal of a POST that asks another model, or for something else than predictions.
+    pub(super) fn refuse_other(&self, request: &LocalRequest) -> Option<LocalReply> {
+        let body = address::refusal(request, protocol(&request.route), &self.info)?;
+        Some(LocalReply { fault: Some(ModelFault::Client), ..self.reply(404, body) })
     }
 
     pub(super) fn predict(&self, request: &LocalRequest, rows: Box<Table>) -> LocalReply {
@@ -82,6 +93,9 @@ impl Answerer {
         let labels = ModelLabels { name: &self.info.name, version: &self.info.version };
         let id = encode_id(protocol, request);
         let body = encode::reply(protocol, &reply, &labels, id.as_deref());
+        // What the body says of the model, whoever looks at the columns must know too.
+        reply.model.push_str(&self.info.name);
+        reply.model_version.push_str(&self.info.version);
         LocalReply { request: Some(rows), reply: Some(reply), ..self.reply(200, body) }
     }
 
@@ -118,7 +132,8 @@ fn protocol(route: &ObservedRoute) -> &Protocol {
 
 /// A compressed body is not decompressed twice for its `id`, which is optional.
 fn encode_id(protocol: &Protocol, request: &LocalRequest) -> Option<String> {
-    if request.content_encoding_gzip { None } else { encode::request_id(protocol, &request.body) }
+    let plain = request.encoding == Encoding::Identity;
+    if plain { encode::request_id(protocol, &request.body) } else { None }
 }
 
 fn datatype(feature: &Feature) -> Datatype {

@@ -1,5 +1,6 @@
 //! Requests answered with a model: in place while that is cheap, else on threads of the model's own.
 
+mod address;
 mod answer;
 
 use std::cell::RefCell;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use weir_codec::Decoder;
+use weir_exchange::exchange::Encoding;
 use weir_exchange::model::http_like::Method;
 use weir_exchange::{LocalReply, LocalRequest, Table};
 
@@ -76,26 +78,29 @@ impl Served {
 
     /// Answers a request, or queues it. Never blocks.
     pub fn submit(&self, request: LocalRequest, reply: Box<dyn FnOnce(LocalReply) + Send>) -> Submitted {
-        let long = request.content_encoding_gzip || request.body.len() > IN_PLACE_BYTES;
-        if request.method == Method::Post && long {
-            return self.enqueue(Job { request, rows: None, reply });
-        }
+        let long = request.encoding != Encoding::Identity || request.body.len() > IN_PLACE_BYTES;
         let done = guarded(&self.answerer, || {
             if request.method == Method::Get {
                 return Ok(self.answerer.get(&request));
+            }
+            if let Some(refused) = self.answerer.refuse_other(&request) {
+                return Ok(refused);
+            }
+            if long {
+                return Err(None);
             }
             let rows = match decode(&self.answerer, &request) {
                 Ok(rows) => rows,
                 Err(refused) => return Ok(refused),
             };
             if self.answerer.nanoseconds(rows.rows) > IN_PLACE_NS {
-                return Err(rows);
+                return Err(Some(rows));
             }
             Ok(self.answerer.predict(&request, rows))
         });
         match done {
             Ok(Ok(answer)) => Submitted::Now(Box::new(answer)),
-            Ok(Err(rows)) => self.enqueue(Job { request, rows: Some(rows), reply }),
+            Ok(Err(rows)) => self.enqueue(Job { request, rows, reply }),
             Err(failed) => Submitted::Now(Box::new(failed)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
+use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::{LocalReply, LocalRequest, ModelFault, ObservedRoute, Protocol};
 
 use super::*;
@@ -13,7 +14,10 @@ fn request(rows: usize) -> LocalRequest {
         route: Arc::new(route),
         method: Method::Post,
         path: "/v1/models/m:predict".into(),
-        content_encoding_gzip: false,
+        exact_path: true,
+        backend: "m".into(),
+        encoding: Encoding::Identity,
+        content: Content::Json,
         body: format!("{{\"instances\":[[0]{}]}}", ",[1]".repeat(rows - 1)).into(),
     }
 }

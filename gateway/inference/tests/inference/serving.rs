@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::sync::{Arc, mpsc};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use serde_json::json;
-use weir_exchange::{ModelFault, Protocol};
+use weir_exchange::exchange::{Content, Encoding};
+use weir_exchange::{LocalRequest, ModelFault, ObservedRoute, Protocol};
 use weir_inference::{ServeOptions, Served, Submitted};
 
 use crate::support::{
@@ -23,6 +24,11 @@ fn named_rows_are_answered_in_place_with_labels_probabilities_and_columns() {
     assert_eq!(body["class_names"], json!(["No", "Yes"]));
     let (rows, predicted) = (reply.request.unwrap(), reply.reply.unwrap());
     assert_eq!((rows.rows, rows.width, predicted.rows()), (2, 19, 2));
+    assert_eq!(
+        [&*predicted.model, &*predicted.model_version],
+        ["churn", "7"],
+        "whoever counts them must know"
+    );
     assert_eq!(body["probabilities"][1][0].as_f64(), Some(predicted.scores.numbers[2]));
     assert_eq!(body["predictions"][1].as_str(), predicted.outputs.text_at(1));
 }
@@ -141,19 +147,116 @@ fn metadata_and_readiness_are_answered_under_the_served_name() {
     assert_eq!(reply.status, 404);
 }
 
+/// Status and error of a POST to `path`, on a route that calls its model `alias` and may name the path whole.
+fn asked(protocol: Protocol, path: &str, exact_path: bool) -> (u16, String) {
+    let route =
+        ObservedRoute { model: "alias".into(), ..ObservedRoute::named("churn", Some(protocol.clone())) };
+    let body = if protocol == Protocol::OipV2 { "{\"inputs\":[]}".to_owned() } else { named(1) };
+    let request =
+        LocalRequest { route: Arc::new(route), path: path.into(), exact_path, ..post(protocol, body) };
+    let options = ServeOptions { name: Some("Churn Predictor".into()), threads: 1, queue: 1 };
+    let (reply, _) = answer(&Served::start(Arc::clone(&REGRESSION), options).unwrap(), request);
+    assert_eq!(reply.fault, (reply.status != 200).then_some(ModelFault::Client));
+    assert!(reply.status != 404 || reply.request.is_none(), "what is not for this model is not read");
+    (reply.status, parsed(&reply)["error"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_path_may_call_the_model_by_its_name_the_route_s_or_the_backend_s() {
+    for name in ["Churn%20Predictor", "alias", "local"] {
+        for path in [format!("/v1/models/{name}:predict"), format!("/at/v1/models/{name}/versions/7:predict")]
+        {
+            assert_eq!(asked(Protocol::KserveV1, &path, false).0, 200, "{path}");
+        }
+    }
+    for path in ["/v1/models/other:predict", "/v1/models/other/versions/3:predict", "/predict"] {
+        assert_eq!(asked(Protocol::KserveV1, path, true).0, 200, "{path}, as the configuration says");
+    }
+    assert_eq!(asked(Protocol::KserveV1, "/predict", false).0, 200, "a path of the route's own");
+    assert_eq!(asked(Protocol::OipV2, "/v2/models/alias/infer", false).0, 400, "read, and found to be empty");
+}
+
+#[test]
+fn another_model_version_or_verb_is_not_found() {
+    let check = |protocol: &Protocol, path: &str, exact_path: bool, expect: &str| {
+        assert_eq!(asked(protocol.clone(), path, exact_path), (404, expect.to_owned()));
+    };
+    let (v1, v2) = (Protocol::KserveV1, Protocol::OipV2);
+    let here = "is not served here (model `Churn Predictor` is)";
+    check(&v1, "/v1/models/other:predict", false, &format!("`other` {here}"));
+    check(&v1, "/v1/models/other%20:predict", false, &format!("`other%20` {here}"));
+    check(&v2, "/v2/models/other/infer", false, &format!("`other` {here}"));
+    let version =
+        "`Churn Predictor/versions/8` is not served here (version `7` of model `Churn Predictor` is)";
+    check(&v1, "/v1/models/alias/versions/8:predict", false, version);
+    check(&v2, "/v2/models/local/versions/8/infer", false, version);
+    let hint = "asks for nothing here (`POST /v1/models/Churn Predictor:predict` predicts)";
+    for (path, exact) in [
+        ("/v1/models/alias:explain", false),
+        ("/v1/models/alias:explain", true),
+        ("/v1/models/alias", false),
+        ("/v1/models", false),
+    ] {
+        check(&v1, path, exact, &format!("`POST {path}` {hint}"));
+    }
+    let hint = "asks for nothing here (`POST /v2/models/Churn Predictor/infer` predicts)";
+    for path in ["/v2/models/alias/generate", "/v2/models/alias/ready", "/v2/health/ready"] {
+        check(&v2, path, false, &format!("`POST {path}` {hint}"));
+    }
+    let (reply, _) =
+        answer(&serve(&REGRESSION), LocalRequest { path: "/ping".into(), ..post(Protocol::Mlflow, "{}") });
+    assert_eq!((reply.status, &parsed(&reply)["error_code"]), (404, &json!("BAD_REQUEST")));
+}
+
+#[test]
+fn who_asks_another_model_waits_in_no_queue() {
+    let request =
+        LocalRequest { path: "/v1/models/other:predict".into(), ..post(Protocol::KserveV1, named(500)) };
+    let (reply, in_place) = answer(&serve(&REGRESSION), request);
+    assert_eq!((reply.status, in_place), (404, true));
+}
+
+#[test]
+fn csv_is_read_where_mlflow_reads_it() {
+    let columns: Vec<&str> = HELD_OUT[0].features.iter().map(|(name, _)| &**name).collect();
+    let row = HELD_OUT[0].features.iter().map(|(_, value)| match serde_json::to_value(value).unwrap() {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Null => String::new(),
+        value => value.to_string(),
+    });
+    let csv = format!("{}\n{}\n", columns.join(","), row.collect::<Vec<_>>().join(","));
+    let served = serve(&REGRESSION);
+    let typed = |protocol| LocalRequest { content: Content::Csv, ..post(protocol, csv.clone()) };
+    let (reply, _) = answer(&served, typed(Protocol::Mlflow));
+    let (plain, _) = answer(&served, post(Protocol::KserveV1, named(1)));
+    assert_eq!(parsed(&reply)["probabilities"], parsed(&plain)["probabilities"]);
+    let (reply, _) = answer(&served, typed(Protocol::KserveV1));
+    assert_eq!(parsed(&reply)["error"], "a CSV body (only mlflow requests are read as CSV)");
+}
+
+#[test]
+fn deflate_is_undone() {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(named(3).as_bytes()).unwrap();
+    let request =
+        LocalRequest { encoding: Encoding::Deflate, ..post(Protocol::KserveV1, zlib.finish().unwrap()) };
+    let served = serve(&REGRESSION);
+    assert_eq!(answer(&served, request).0.body, answer(&served, post(Protocol::KserveV1, named(3))).0.body);
+}
+
 #[test]
 fn gzip_goes_to_the_pool_and_is_answered_the_same() {
     let served = serve(&REGRESSION);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(named(3).as_bytes()).unwrap();
     let mut request = post(Protocol::KserveV1, gzip.finish().unwrap());
-    request.content_encoding_gzip = true;
+    request.encoding = Encoding::Gzip;
     let (reply, in_place) = answer(&served, request);
     assert_eq!((reply.status, in_place), (200, false));
     let (plain, _) = answer(&served, post(Protocol::KserveV1, named(3)));
     assert_eq!(reply.body, plain.body);
     let mut broken = post(Protocol::KserveV1, "no gzip");
-    broken.content_encoding_gzip = true;
+    broken.encoding = Encoding::Gzip;
     assert_eq!(answer(&served, broken).0.status, 400);
 }
 

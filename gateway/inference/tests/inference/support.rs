@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use weir_exchange::exchange::{Content, Encoding};
 use weir_exchange::model::http_like::Method;
 use weir_exchange::{JsonPaths, LocalReply, LocalRequest, ObservedRoute, Protocol, Reply, Table};
 use weir_inference::{
@@ -56,7 +57,10 @@ pub(crate) fn post(protocol: Protocol, body: impl Into<Vec<u8>>) -> LocalRequest
         route: route(protocol),
         method: Method::Post,
         path: "/v1/models/churn:predict".into(),
-        content_encoding_gzip: false,
+        exact_path: false,
+        backend: "local".into(),
+        encoding: Encoding::Identity,
+        content: Content::Json,
         body: body.into().into(),
     }
 }
