@@ -43,6 +43,11 @@ impl AnyFamily {
     /// The series of a label set, and whether it is the one past the cap.
     pub(crate) fn series(&self, labels: &[&str]) -> (Cell, bool) {
         fn get<M: Metric>(family: &Family<M>, labels: &[&str]) -> (Arc<M>, bool) {
+            // Only what stands for all models past the route's cap has a model without a name.
+            let mut named = family.spec().labels.iter().zip(labels);
+            if named.any(|(label, value)| &**label == "model" && value.is_empty()) {
+                return (family.overflow(labels), true);
+            }
             // Nobody else asks this family for series in between.
             let before = family.overflowed();
             let cell = family.get(labels);
@@ -168,5 +173,13 @@ mod tests {
         assert_eq!(told(&filled(3).recapped(3)), three);
         assert_eq!(told(&filled(3).recapped(100)), three[..3]);
         assert_eq!(told(&filled(3).recapped(1)), [(false, counter(0.5)), (true, counter(7.5))]);
+    }
+
+    #[test]
+    fn models_past_the_cap_of_their_route_share_its_overflow_series() {
+        let family = AnyFamily::new(Spec::counter("x_total", "", &["plugin", "route", "model"]), 9);
+        assert!(!family.series(&["p", "r", "m"]).1 && family.series(&["p", "r", ""]).1);
+        let overflow: Vec<_> = family.samples().iter().map(|sample| sample.overflow).collect();
+        assert_eq!(overflow, [false, true]);
     }
 }

@@ -159,11 +159,20 @@ impl<M: Metric> Family<M> {
 
     /// A private cell of the overflow set that these labels fall to: for a caller with a cap of its own.
     pub fn local_overflow(&self, labels: &[&str]) -> Arc<M> {
+        self.with_overflow(labels, Series::local)
+    }
+
+    /// The shared cell of the overflow set that these labels fall to, likewise.
+    pub fn overflow(&self, labels: &[&str]) -> Arc<M> {
+        self.with_overflow(labels, |series, _| series.shared.clone())
+    }
+
+    fn with_overflow<R>(&self, labels: &[&str], take: impl FnOnce(&mut Series<M>, &Shape) -> R) -> R {
         let mut all = self.lock();
         self.0.overflowed.fetch_add(1, Relaxed);
         let shape = &self.0.spec.shape;
         let series = all.entry(self.overflow_key(labels)).or_insert_with(|| Series::new(true, shape));
-        series.local(shape)
+        take(series, shape)
     }
 
     /// Makes label sets that are known beforehand, so that they are exported at 0 from the first scrape:
