@@ -6,7 +6,7 @@ use crate::document::File;
 use crate::fault::Place;
 use crate::key::meant;
 use crate::reader::{At, Reader};
-use crate::route::{PathMatch, Route, RouteKeys};
+use crate::route::{PathMatch, Route, RouteKeys, Wire};
 
 /// Names must lead somewhere, and what nothing leads to is probably a mistake.
 pub(crate) fn references(file: &File, reader: &mut Reader<'_>) {
@@ -97,7 +97,8 @@ pub(crate) fn duplicates(routes: &[(Place, Route)], reader: &mut Reader<'_>) {
 
 /// Plugins that will never see a row, as far as the configuration tells.
 pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
-    let seen = |route: &&At<RouteKeys>| route.value.observe && route.value.protocol.is_some();
+    let decoded = |route: &RouteKeys| route.protocol.as_ref().is_some_and(|wire| wire.value != Wire::None);
+    let seen = |route: &&At<RouteKeys>| route.value.observe && decoded(&route.value);
     let visible: HashSet<&str> =
         file.route.iter().filter(seen).filter_map(|r| Some(&*r.value.name.as_ref()?.value)).collect();
     for plugin in &file.plugin {

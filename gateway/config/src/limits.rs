@@ -14,7 +14,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 section! {
-    /// What is turned away at once. Each refusal is counted in `api_errors_total`.
+    /// What is turned away at once. Each refusal is counted in `api_errors_total`; all but those of
+    /// `body_bytes` come before the request has a route (`connections`, `in_flight`, headers), so they are
+    /// counted under `route=""`.
     pub struct Limits {
         /// Client connections open at once, over all workers; the next is answered 503 and closed.
         pub connections: usize = default("10000", Count::new(1, 1_000_000));
@@ -33,7 +35,8 @@ section! {
     /// How long anything may take. `header`, `idle` and `total` are the defaults of every route, `connect`
     /// of every backend.
     pub struct Timeouts {
-        /// Connecting to a model server, else 502.
+        /// Connecting to a model server; past it once more, on another connection, else 504. A server that
+        /// refuses is a 502.
         pub connect: Duration = default("\"1s\"", Period::new(MS, HOUR));
         /// From the end of the request to the head of the response, else 504: the time a model gets to
         /// think.

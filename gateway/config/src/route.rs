@@ -24,8 +24,8 @@ section! {
         path: Option<At<String>> = required("\"/v1/models/churn:predict\"", Placed(Text));
         /// The backend that answers.
         pub(crate) backend: Option<At<String>> = required("\"local\"", Placed(Text));
-        /// Wire protocol of the bodies: kserve-v1, oip-v2, mlflow or json; none passes them through
-        /// undecoded.
+        /// Wire protocol of the bodies: kserve-v1, oip-v2, mlflow or json. "none", as without this key,
+        /// passes them through undecoded.
         pub(crate) protocol: Option<At<Wire>> = optional("\"kserve-v1\"", Placed(WIRE));
         /// Condition: the Host header, without its port.
         host: Option<At<String>> = optional("\"models.example.com\"", Placed(Text));
@@ -107,6 +107,8 @@ section! {
 /// The protocols by name; their settings come from other tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wire {
+    /// As if the key were absent.
+    None,
     KserveV1,
     OipV2,
     Mlflow,
@@ -115,8 +117,13 @@ pub(crate) enum Wire {
 
 const WIRE: Word<Wire> = Word { words: WIRES, absent: &["openai", "anthropic"] };
 
-const WIRES: Words<Wire> =
-    &[("kserve-v1", Wire::KserveV1), ("oip-v2", Wire::OipV2), ("mlflow", Wire::Mlflow), ("json", Wire::Json)];
+const WIRES: Words<Wire> = &[
+    ("kserve-v1", Wire::KserveV1),
+    ("oip-v2", Wire::OipV2),
+    ("mlflow", Wire::Mlflow),
+    ("json", Wire::Json),
+    ("none", Wire::None),
+];
 
 const TASKS: Words<Task> =
     &[("auto", Task::Auto), ("classification", Task::Classification), ("regression", Task::Regression)];
@@ -232,6 +239,7 @@ fn protocol(
         reader.misfit(&unused.place, format!("field paths are for the protocol `json` only ({hint})"));
     }
     Some(match wire?.value {
+        Wire::None => return None,
         Wire::KserveV1 => Protocol::KserveV1,
         Wire::OipV2 => Protocol::OipV2,
         Wire::Mlflow => Protocol::Mlflow,

@@ -188,7 +188,7 @@ fn an_unknown_key_is_told_the_nearest_or_its_home_or_all() {
 
 #[test]
 fn what_this_build_lacks_is_refused_as_such() {
-    let wires = "one of kserve-v1, oip-v2, mlflow, json";
+    let wires = "one of kserve-v1, oip-v2, mlflow, json, none";
     for protocol in ["openai", "anthropic"] {
         let text = format!("{ROUTE}{BACKEND}").replace("mlflow", protocol);
         assert_eq!(
