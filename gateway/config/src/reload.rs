@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::Config;
+use crate::kind::{percent, period, size};
+use crate::{Config, Telemetry};
 
 /// A key that a reload tried to change, though it is fixed until restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +25,7 @@ impl std::error::Error for Fixed {}
 /// Every key that differs between two configurations though it is fixed until restart. A reload is refused
 /// unless this is empty.
 pub fn fixed_until_restart(old: &Config, new: &Config) -> Vec<Fixed> {
-    let telemetry = (old.telemetry != new.telemetry).then(|| Fixed {
-        key: "telemetry",
-        message: "these bounds cannot change while running (restart, or change them back)".into(),
-    });
+    let telemetry = bounds(&old.telemetry, &new.telemetry);
     let (old, new) = (&old.gateway, &new.gateway);
     let token = (old.admin_token != new.admin_token).then(|| Fixed {
         key: "gateway.admin_token",
@@ -47,15 +45,53 @@ pub fn fixed_until_restart(old: &Config, new: &Config) -> Vec<Fixed> {
         changed("gateway.state_dir", &old.state_dir, &new.state_dir),
         changed("gateway.instance", &old.instance, &new.instance),
         token,
-        telemetry,
     ]
     .into_iter()
+    .chain(telemetry)
     .flatten()
     .collect()
 }
 
+/// The bounds of observing: they size memory that is made once.
+fn bounds(old: &Telemetry, new: &Telemetry) -> [Option<Fixed>; 12] {
+    // Whole, so that a new bound cannot be forgotten here.
+    let Telemetry {
+        shard_bytes,
+        batch_exchanges,
+        batch_rows,
+        batch_bytes,
+        batch_age,
+        schemas_per_route,
+        columns,
+        codes,
+        string_bytes,
+        models_per_route,
+        open_bytes,
+        cpu,
+    } = old;
+    let bytes = |key, old: &usize, new: &usize| differs(key, old, new, |n| size(*n as u64));
+    [
+        differs("gateway.telemetry_cpu", cpu, &new.cpu, |share| percent(*share)),
+        bytes("telemetry.shard_bytes", shard_bytes, &new.shard_bytes),
+        changed("telemetry.batch_exchanges", batch_exchanges, &new.batch_exchanges),
+        changed("telemetry.batch_rows", batch_rows, &new.batch_rows),
+        bytes("telemetry.batch_bytes", batch_bytes, &new.batch_bytes),
+        differs("telemetry.batch_age", batch_age, &new.batch_age, |age| period(*age)),
+        changed("telemetry.schemas_per_route", schemas_per_route, &new.schemas_per_route),
+        changed("telemetry.columns", columns, &new.columns),
+        changed("telemetry.codes", codes, &new.codes),
+        bytes("telemetry.string_bytes", string_bytes, &new.string_bytes),
+        changed("telemetry.models_per_route", models_per_route, &new.models_per_route),
+        bytes("telemetry.open_bytes", open_bytes, &new.open_bytes),
+    ]
+}
+
 fn changed<T: PartialEq + Shown>(key: &'static str, old: &T, new: &T) -> Option<Fixed> {
-    let (from, to) = (old.shown(), new.shown());
+    differs(key, old, new, T::shown)
+}
+
+fn differs<T: PartialEq>(key: &'static str, old: &T, new: &T, shown: impl Fn(&T) -> String) -> Option<Fixed> {
+    let (from, to) = (shown(old), shown(new));
     let message = format!("cannot change from `{from}` to `{to}` while running (restart, or change it back)");
     (old != new).then_some(Fixed { key, message })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use weir_config::{
-    BackendKind, Config, Level, Loaded, ModelPath, PathMatch, PluginPath, Ready, fixed_until_restart,
+    BackendKind, Config, DEFAULT, Level, Loaded, ModelPath, PathMatch, PluginPath, Ready, fixed_until_restart,
 };
 use weir_exchange::{FieldPath, JsonPaths, Protocol, Task};
 
@@ -295,4 +295,58 @@ fn a_reload_cannot_change_what_is_fixed_until_restart() {
         change(&mut new);
         assert_eq!(fixed_until_restart(&old, &new).iter().map(|f| f.key).collect::<Vec<_>>(), [key]);
     }
+}
+
+#[test]
+fn a_reload_that_changes_bounds_of_observing_is_told_each_key() {
+    let old = Config::default();
+    let with = |keys: &str| {
+        let text = format!("{}\n[telemetry]\n{keys}\n", DEFAULT.replace("\n[telemetry]\n", "\n"));
+        Config::parse(&text, "t", Path::new("."), &|_| None)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+            .config
+    };
+    let found = |new: &Config| -> Vec<String> {
+        fixed_until_restart(&old, new).iter().map(ToString::to_string).collect()
+    };
+    let hint = "while running (restart, or change it back)";
+    let mut new = with("shard_bytes = \"1MiB\"\nbatch_rows = 7\nbatch_age = \"1s\"");
+    new.telemetry.cpu = 0.07;
+    let expect = [
+        format!("gateway.telemetry_cpu: cannot change from `25%` to `7%` {hint}"),
+        format!("telemetry.shard_bytes: cannot change from `16MiB` to `1MiB` {hint}"),
+        format!("telemetry.batch_rows: cannot change from `16384` to `7` {hint}"),
+        format!("telemetry.batch_age: cannot change from `200ms` to `1s` {hint}"),
+    ];
+    assert_eq!(found(&new), expect);
+    for (key, value) in [
+        ("batch_exchanges", "7"),
+        ("batch_bytes", "\"8KiB\""),
+        ("schemas_per_route", "7"),
+        ("columns", "7"),
+        ("codes", "7"),
+        ("string_bytes", "\"64B\""),
+        ("models_per_route", "7"),
+        ("open_bytes", "\"1GiB\""),
+    ] {
+        let found = found(&with(&format!("{key} = {value}")));
+        let to = value.trim_matches('"');
+        assert!(found.len() == 1 && found[0].contains(&format!("telemetry.{key}: cannot")), "{found:?}");
+        assert!(found[0].contains(&format!("to `{to}` while")), "{found:?}");
+    }
+}
+
+#[test]
+fn the_protocol_none_is_no_protocol() {
+    let toml = |protocol: &str| {
+        format!(
+            "[[route]]\nname = \"r\"\npath = \"/r\"\nbackend = \"b\"\n{protocol}\n[backend.b]\nendpoints = \
+             [\"http://b\"]\n[plugin.p]\npath = \"p.wasm\"\n"
+        )
+    };
+    let parse = |text: &str| Config::parse(text, "t", Path::new("."), &|_| None).expect("it is right");
+    let (none, absent) = (parse(&toml("protocol = \"none\"")), parse(&toml("")));
+    assert_eq!(none.config, absent.config);
+    assert_eq!(none.config.routes[0].protocol, None);
+    assert!(none.warnings[0].message.contains("will see nothing"), "{:?}", none.warnings);
 }

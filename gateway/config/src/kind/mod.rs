@@ -12,7 +12,7 @@ use crate::reader::{Item, Reader};
 
 pub(crate) use nest::{Entry, Free, List, Named, Pairs, Sub, Tables};
 pub(crate) use text::{Addr, Blank, Field, HeaderName, Name, Placed, Secret, Text, Url, Word, Words};
-pub(crate) use unit::{Count, Period, Share, Size};
+pub(crate) use unit::{Count, Period, Share, Size, percent, period, size};
 
 /// What a value is, whatever it holds.
 pub(crate) trait Describe {

@@ -218,6 +218,21 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*size)
 }
 
+/// A duration as the configuration would write it.
+pub(crate) fn period(period: Duration) -> String {
+    in_unit(period.as_millis() as u64, &MILLIS)
+}
+
+/// A number of bytes as the configuration would write it.
+pub(crate) fn size(bytes: u64) -> String {
+    in_unit(bytes, &BYTES)
+}
+
+/// A share as the configuration would write it, without what floats add to it.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e8).round() / 1e6)
+}
+
 /// The shortest exact way to write a quantity.
 fn in_unit(quantity: u64, units: &[(&str, u64)]) -> String {
     let exact = units.iter().rev().find(|(_, size)| quantity >= *size && quantity.is_multiple_of(*size));
