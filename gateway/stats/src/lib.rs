@@ -1,6 +1,7 @@
 //! Statistics over streams: pure, without a clock. Time is an argument, in ns of any one clock.
 
 mod moments;
+pub mod sampling;
 mod window;
 
 pub use moments::Moments;

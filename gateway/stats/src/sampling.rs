@@ -1,0 +1,32 @@
+//! Sampling of traces whose estimates stay right: every decision is a comparison of one 56-bit random value
+//! of the trace with a 56-bit threshold, and whatever survives says with which probability it did.
+//!
+//! Sources: OpenTelemetry "TraceState: Probability Sampling" and "TraceState Handling" for `th`, `rv` and the
+//! `ot` entry; W3C Trace Context Level 2 for the random part of a trace id and the rules of `tracestate`.
+
+mod randomness;
+mod threshold;
+
+pub use randomness::Randomness;
+pub use threshold::{DEFAULT_DIGITS, MAX_DIGITS, Threshold};
+
+/// How many values a random value or a threshold can have: 2^56.
+const UNIVERSE: u64 = 1 << 56;
+
+/// Reads `digits` as lower-case hexadecimal, filled up with zeros on the right to 14 digits; `None` unless
+/// there are 1 to 14 of them. The result is below 2^56.
+fn hex56(digits: &str) -> Option<u64> {
+    if !(1..=14).contains(&digits.len()) {
+        return None;
+    }
+    let mut value = 0;
+    for byte in digits.bytes() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        value = value << 4 | u64::from(digit);
+    }
+    Some(value << (4 * (14 - digits.len())))
+}
