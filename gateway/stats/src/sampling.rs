@@ -4,11 +4,15 @@
 //! Sources: OpenTelemetry "TraceState: Probability Sampling" and "TraceState Handling" for `th`, `rv` and the
 //! `ot` entry; W3C Trace Context Level 2 for the random part of a trace id and the rules of `tracestate`.
 
+mod ot;
 mod randomness;
 mod threshold;
+mod tracestate;
 
+pub use ot::{MAX_OT_LENGTH, Ot};
 pub use randomness::Randomness;
 pub use threshold::{DEFAULT_DIGITS, MAX_DIGITS, Threshold};
+pub use tracestate::{MAX_MEMBERS, MAX_STATE_LENGTH, TraceState};
 
 /// How many values a random value or a threshold can have: 2^56.
 const UNIVERSE: u64 = 1 << 56;
