@@ -4,11 +4,19 @@
 //! Sources: OpenTelemetry "TraceState: Probability Sampling" and "TraceState Handling" for `th`, `rv` and the
 //! `ot` entry; W3C Trace Context Level 2 for the random part of a trace id and the rules of `tracestate`.
 
+mod budget;
+#[cfg(test)]
+mod coverage;
+mod estimate;
+mod inclusion;
 mod ot;
 mod randomness;
 mod threshold;
 mod tracestate;
 
+pub use budget::{Budget, Candidate, Closed, Kept, WINDOW_NS};
+pub use estimate::Estimate;
+pub use inclusion::{Draws, inclusion};
 pub use ot::{MAX_OT_LENGTH, Ot};
 pub use randomness::Randomness;
 pub use threshold::{DEFAULT_DIGITS, MAX_DIGITS, Threshold};
