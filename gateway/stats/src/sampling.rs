@@ -3,14 +3,20 @@
 //!
 //! Sources: OpenTelemetry "TraceState: Probability Sampling" and "TraceState Handling" for `th`, `rv` and the
 //! `ot` entry; W3C Trace Context Level 2 for the random part of a trace id and the rules of `tracestate`.
+//!
+//! The way of an item: a probability by [`Rates`] or by configuration becomes a [`Threshold`]; reasons to
+//! keep it lower that threshold ([`inclusion`]); what passes competes for the [`Budget`] of its second; the
+//! threshold that comes out is written into the [`TraceState`] and counted by an [`Estimate`].
 
 mod budget;
 #[cfg(test)]
 mod coverage;
 mod estimate;
 mod inclusion;
+mod level;
 mod ot;
 mod randomness;
+mod rates;
 mod threshold;
 mod tracestate;
 
@@ -19,6 +25,7 @@ pub use estimate::Estimate;
 pub use inclusion::{Draws, inclusion};
 pub use ot::{MAX_OT_LENGTH, Ot};
 pub use randomness::Randomness;
+pub use rates::{Rates, RatesShape};
 pub use threshold::{DEFAULT_DIGITS, MAX_DIGITS, Threshold};
 pub use tracestate::{MAX_MEMBERS, MAX_STATE_LENGTH, TraceState};
 
