@@ -62,6 +62,9 @@ fn say_what_was_bound(running: &Running) {
     if let Some(metrics) = &metrics {
         fields.push(("metrics", Field::from(metrics)));
     }
+    if running.keeps_no_state() {
+        running.logger().info("state is kept in memory only (set `gateway.state_dir` to keep it)", &[]);
+    }
     running.logger().info("ready", &fields);
     running.logger().flush(Duration::from_secs(1));
 }

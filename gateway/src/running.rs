@@ -68,6 +68,11 @@ impl Running {
         self.parts.watch.nudge()
     }
 
+    /// Whether compiled plugins and state end with the process.
+    pub(crate) fn keeps_no_state(&self) -> bool {
+        self.in_force.loaded.config.gateway.state_dir.is_none()
+    }
+
     pub(crate) fn logger(&self) -> &Logger {
         &self.parts.house.logger
     }
