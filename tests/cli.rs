@@ -1,7 +1,10 @@
 //! What the command line promises: exit codes, words, and every fault with its place.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
+
+use support::{Gateway, forward, nobody};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -82,4 +85,58 @@ fn check_of_what_fits_says_so() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("1 routes, 1 backends, 3 plugins: all well"), "{said}");
+}
+
+#[test]
+fn generated_files_are_those_in_the_tree() {
+    for (what, file) in [("schema", "config/weir.schema.json"), ("config", "config/default.toml")] {
+        let stored = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("it is in the tree");
+        let output = weir(&["generate", what]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stdout == stored, "`weir generate {what}` is not {file}");
+    }
+}
+
+#[test]
+fn what_is_no_model_is_refused_with_its_name() {
+    let (_folder, config) = configured(MISFITS);
+    let said = refused(&["model", "inspect", &config]);
+    assert!(said.starts_with(&format!("weir: failed to load `{config}`: ")), "{said}");
+    let said = refused(&["model", "inspect", "/nowhere/a.model"]);
+    assert!(said.starts_with("weir: failed to read `/nowhere/a.model`: "), "{said}");
+}
+
+#[test]
+fn an_unknown_command_is_a_fault_of_usage() {
+    let output = weir(&["chekc"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("'chekc'") && said.contains("'check'"), "{said}");
+}
+
+#[test]
+fn a_plugin_is_not_made_under_a_name_that_is_kept() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plugin = folder.path().join("weir-drift");
+    let said = refused(&["plugin", "new", plugin.to_str().expect("a path of text")]);
+    assert!(said.contains("kept for the gateway itself") && !plugin.exists(), "{said}");
+}
+
+#[test]
+fn training_on_an_empty_file_says_that_it_is_empty() {
+    let (_folder, data) = configured("");
+    let out = format!("{data}.model");
+    let said = refused(&["model", "train", "--data", &data, "--target", "y", "--out", &out]);
+    assert_eq!(said, format!("weir: failed to train on `{data}`: the file is empty\n"));
+}
+
+#[test]
+fn a_start_without_a_folder_for_state_says_so() {
+    let told = |toml: &str| {
+        let gateway = Gateway::start(WEIR, toml);
+        gateway.logs().text().contains("state is kept in memory only (set `gateway.state_dir` to keep it)")
+    };
+    let toml = forward(nobody());
+    assert!(told(&toml));
+    assert!(!told(&format!("[gateway]\nstate_dir = \"state\"\n{toml}")));
 }

@@ -13,7 +13,7 @@ use crate::cli::{CliError, GenerateCommand};
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every command")]
 pub(crate) fn generate(command: &GenerateCommand) -> Result<ExitCode, CliError> {
     match command {
-        GenerateCommand::Schema => say(weir_config::schema()),
+        GenerateCommand::Schema => say(weir_config::schema().trim_end()),
         GenerateCommand::Config => say(weir_config::DEFAULT.trim_end()),
     }
     Ok(ExitCode::SUCCESS)

@@ -34,6 +34,9 @@ fn train_and_write(args: TrainArgs) -> Result<(), CliError> {
     let (data, out) = (args.data.display(), args.out.display());
     let begin = Instant::now();
     let csv = File::open(&args.data).map_err(|error| format!("failed to read `{data}`: {error}"))?;
+    if csv.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+        return Err(format!("failed to train on `{data}`: the file is empty").into());
+    }
     let model = train(csv, &options).map_err(|error| format!("failed to train on `{data}`: {error}"))?;
     let took = begin.elapsed().as_secs_f64();
     let bytes = model.to_bytes();

@@ -77,6 +77,10 @@ fn plugin_name(folder: &Path) -> Result<String, CliError> {
     let name = folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if name == "weir" || name.starts_with("weir-") {
+        let why = "that name is kept for the gateway itself (choose another folder)";
+        return Err(format!("failed to name a plugin `{name}`: {why}").into());
+    }
     if begins && name.chars().all(fits) && name.len() <= NAME_BYTES {
         return Ok(name.to_owned());
     }
@@ -281,6 +285,15 @@ mod tests {
         for bad in ["2churn", "Churn", "churn_2", "-churn", "..", "", "chürn"] {
             assert!(plugin_name(Path::new(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_that_the_host_keeps_for_itself_are_refused_in_words() {
+        for kept in ["weir", "weir-drift", "a/weir-"] {
+            let error = plugin_name(Path::new(kept)).unwrap_err().to_string();
+            assert!(error.contains("kept for the gateway itself"), "{error}");
+        }
+        assert_eq!(plugin_name(Path::new("weird")).unwrap(), "weird");
     }
 
     #[test]
