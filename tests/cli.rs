@@ -1,8 +1,9 @@
 //! What the command line promises: exit codes, words, and every fault with its place.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::{Gateway, forward, nobody};
 
@@ -139,4 +140,29 @@ fn a_start_without_a_folder_for_state_says_so() {
     let toml = forward(nobody());
     assert!(told(&toml));
     assert!(!told(&format!("[gateway]\nstate_dir = \"state\"\n{toml}")));
+}
+
+const DEMO: [&str; 7] = ["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--rate", "200"];
+
+#[test]
+fn the_demo_ends_well_after_its_requests() {
+    let output = weir(&[&DEMO[..], &["--requests", "20"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn the_demo_ends_well_when_interrupted() {
+    let mut demo = Command::new(WEIR).args(DEMO).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut screen = BufReader::new(demo.stdout.take().expect("standard output is piped"));
+    let mut line = String::new();
+    while !line.contains("Ctrl-C ends it") {
+        line.clear();
+        assert_ne!(screen.read_line(&mut line).expect("words are UTF-8"), 0, "it ended before it served");
+    }
+    let pid = demo.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("there is a `kill`").success());
+    let mut rest = String::new();
+    screen.read_to_string(&mut rest).expect("words are UTF-8");
+    assert_eq!(demo.wait().expect("it is our child").code(), Some(0), "{rest}");
 }
