@@ -125,6 +125,8 @@ pub struct Handoff {
 struct Open {
     shard: Shard,
     pushed: u64,
+    /// Since the last swap.
+    shed: u64,
 }
 
 /// The exchange was not taken: the shard is over its cap. The caller counts it.
@@ -149,8 +151,9 @@ impl Handoff {
     pub fn push(&self, exchange: Exchange) -> Result<(), Shed> {
         let wake = {
             let mut open = self.lock();
-            let Open { shard, pushed } = &mut *open;
+            let Open { shard, pushed, shed } = &mut *open;
             if shard.bytes >= self.limits.bytes || shard.exchanges.len() >= self.limits.exchanges {
+                *shed += 1;
                 return Err(Shed);
             }
             let before = self.half_full(shard);
@@ -164,11 +167,11 @@ impl Handoff {
         Ok(())
     }
 
-    /// Takes the filled shard and leaves `empty` in its place. Returns the shard and how many exchanges were
-    /// ever pushed.
+    /// Takes the filled shard and leaves `empty` in its place. Returns the shard and how many exchanges found
+    /// no room in it.
     pub fn swap(&self, empty: Shard) -> (Shard, u64) {
         let mut open = self.lock();
-        (std::mem::replace(&mut open.shard, empty), open.pushed)
+        (std::mem::replace(&mut open.shard, empty), std::mem::take(&mut open.shed))
     }
 
     /// Exchanges ever pushed: the barrier's target.

@@ -2,14 +2,13 @@
 //! flow.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_exchange::{Batch, SchemaId, Verdict};
 
 use crate::config::QueueLimits;
-use crate::governor::CpuMeter;
+use crate::governor::{CpuMeter, Work};
 use crate::latch::{Latch, Ticket};
 use crate::metrics::LineMetrics;
 use crate::queue::{Job, Next, Queue};
@@ -56,7 +55,7 @@ pub(crate) struct Bench {
     pub(crate) limits: QueueLimits,
     pub(crate) metrics: LineMetrics,
     pub(crate) sink: Arc<dyn VerdictSink>,
-    pub(crate) used_ns: Arc<AtomicU64>,
+    pub(crate) work: Arc<Work>,
 }
 
 /// A judge at work.
@@ -200,7 +199,7 @@ impl AtWork {
             before.wait();
         }
         let panicked = bench.metrics.judge_dropped.get(&[&key, "panic"]);
-        let mut cpu = CpuMeter::new(bench.used_ns.clone(), bench.metrics.judge_cpu.get(&[&key]));
+        let mut cpu = CpuMeter::new(bench.work.clone(), bench.metrics.judge_cpu.get(&[&key]));
         let mut rested = Instant::now();
         loop {
             match queue.next(patience(&*judge, rested)) {

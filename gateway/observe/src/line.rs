@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use weir_exchange::{Handoff, ObservedRoute, Schema, Shard};
@@ -11,7 +11,7 @@ use weir_telemetry::{Registry, RegistryError};
 use crate::batcher::Common;
 use crate::config::LineConfig;
 use crate::directory::Directory;
-use crate::governor::{Governed, Governor};
+use crate::governor::{Governed, Governor, Work};
 use crate::judge::{Bench, Judge, Panel};
 use crate::latch::{Latch, Ticket};
 use crate::metrics::LineMetrics;
@@ -61,9 +61,9 @@ impl Line {
     ) -> io::Result<Self> {
         let LineConfig { telemetry_threads, workers, telemetry_cpu, poll, batches, schemas, queue } = config;
         let now = Instant::now();
-        let used_ns = Arc::new(AtomicU64::new(0));
+        let work = Arc::new(Work::default());
         let probability = Arc::new(AtomicU32::new(1f32.to_bits()));
-        let bench = Bench { limits: queue, metrics: metrics.line.clone(), sink, used_ns: used_ns.clone() };
+        let bench = Bench { limits: queue, metrics: metrics.line.clone(), sink, work: work.clone() };
         let panel = Arc::new(Panel::new(bench));
         panel.replace(&[], judges);
         let directory = Arc::new(Directory::new(schemas.models, metrics.models.clone(), now));
@@ -75,12 +75,8 @@ impl Line {
             batches,
             schemas,
         };
-        let governed = Governed {
-            target: telemetry_cpu,
-            workers,
-            used_ns: used_ns.clone(),
-            published: probability.clone(),
-        };
+        let governed =
+            Governed { target: telemetry_cpu, workers, work: work.clone(), published: probability.clone() };
         let mut governor = Some(Governor::new(governed, &metrics.line, now));
         metrics.line.settles.get(&[]);
         let mut line =
@@ -97,7 +93,7 @@ impl Line {
                 mailbox: mailbox.clone(),
                 poll,
                 governor: governor.take(),
-                used_ns: used_ns.clone(),
+                work: work.clone(),
                 ticket,
             };
             std::thread::Builder::new().name(format!("telemetry-{index}")).spawn(move || thread.run())?;

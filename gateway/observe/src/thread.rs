@@ -1,6 +1,6 @@
 //! A telemetry thread: swap shards, batch what is in them, close what is old, sleep.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Release};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use weir_exchange::{Handoff, Shard};
 use weir_telemetry::{Gauge, priority};
 
 use crate::batcher::{Batcher, Common};
-use crate::governor::{CpuMeter, Governor};
+use crate::governor::{CpuMeter, Governor, Work};
 use crate::judge::unix_ns;
 use crate::latch::Ticket;
 
@@ -95,21 +95,21 @@ pub(crate) struct TelemetryThread {
     pub(crate) poll: Duration,
     /// The first thread governs.
     pub(crate) governor: Option<Governor>,
-    pub(crate) used_ns: Arc<AtomicU64>,
+    pub(crate) work: Arc<Work>,
     /// Dropped at the end.
     pub(crate) ticket: Ticket,
 }
 
 impl TelemetryThread {
     pub(crate) fn run(self) {
-        let Self { index, threads, mut sources, common, mailbox, poll, mut governor, used_ns, ticket } = self;
+        let Self { index, threads, mut sources, common, mailbox, poll, mut governor, work, ticket } = self;
         priority::give_way();
         let _ticket = ticket;
         let _gone = Gone(mailbox.clone());
         let me = std::thread::current();
         sources.iter().for_each(|source| source.handoff.consumed_by(me.clone()));
         let _ = mailbox.thread.set(me);
-        let mut cpu = CpuMeter::new(used_ns, common.metrics.cpu.get(&[&index.to_string()]));
+        let mut cpu = CpuMeter::new(work.clone(), common.metrics.cpu.get(&[&index.to_string()]));
         let mut batcher = Batcher::new(common.clone(), threads, Instant::now());
         let mut swept = Instant::now();
         let mut pause = poll;
@@ -118,7 +118,7 @@ impl TelemetryThread {
             let orders = mailbox.take();
             let now = Instant::now();
             batcher.set_time(now, unix_ns());
-            let taken: usize = sources.iter_mut().map(|source| source.drain(&mut batcher)).sum();
+            let taken: u64 = sources.iter_mut().map(|source| source.drain(&mut batcher, &work)).sum();
             batcher.close_aged();
             if obey(&orders, &mut batcher, &common) {
                 break;
@@ -142,11 +142,12 @@ impl TelemetryThread {
 
 impl Source {
     /// Batches what was handed off. Returns how many exchanges that were.
-    fn drain(&mut self, batcher: &mut Batcher) -> usize {
-        let (mut shard, _) = self.handoff.swap(std::mem::take(&mut self.spare));
+    fn drain(&mut self, batcher: &mut Batcher, work: &Work) -> u64 {
+        let (mut shard, shed) = self.handoff.swap(std::mem::take(&mut self.spare));
         self.bytes.set(shard.bytes() as f64);
         let mut exchanges = std::mem::take(&mut shard.exchanges);
-        let taken = exchanges.len();
+        let taken = exchanges.len() as u64;
+        work.crossed(taken, shed);
         for exchange in exchanges.drain(..) {
             batcher.take(&shard, exchange);
         }
