@@ -69,7 +69,12 @@ fn rows_that_a_full_queue_turned_away_are_predictions_that_failed() {
     let body = request("POST", PREDICT, "", rows(5000).as_bytes());
     let mut clients: Vec<_> = (0..12).map(|_| gateway.client()).collect();
     clients.iter_mut().for_each(|client| client.send(&body));
-    let statuses: Vec<u16> = clients.iter_mut().map(|client| client.message().status()).collect();
+    let replies: Vec<Message> = clients.iter_mut().map(|client| client.message()).collect();
+    for refused in replies.iter().filter(|reply| reply.status() == 503) {
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        assert!(said(refused).contains("queue"), "{}", said(refused));
+    }
+    let statuses: Vec<u16> = replies.iter().map(Message::status).collect();
     let of = |status| statuses.iter().filter(|s| **s == status).count() as f64;
     assert!(of(200) > 0.0 && of(503) > 0.0 && of(200) + of(503) == 12.0, "{statuses:?}");
     let scrape = gateway.await_exchanges(12);

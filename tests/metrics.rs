@@ -1,10 +1,11 @@
 //! What a scraper, a probe and a reader of logs get. The catalogue is public API: dashboards are built on it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Gateway, Scrape, Server, forward, forward_with, nobody, ok_json};
+use support::{Gateway, Scrape, Server, Wire, forward, forward_with, nobody, ok_json};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const PREDICT: &str = "/v1/models/churn:predict";
@@ -37,6 +38,25 @@ fn both_formats_are_strictly_well_formed_and_say_the_same() {
     let count = [("route", "all")];
     for scrape in [&text, &open] {
         assert_eq!(scrape.sum("http_server_request_duration_seconds_count", &count), Some(1.0));
+    }
+}
+
+#[test]
+fn a_further_listener_has_metrics_and_health_and_nothing_else() {
+    let (gateway, _server) = serving("[gateway]\nmetrics = \"127.0.0.1:0\"\n");
+    assert_eq!(gateway.post(PREDICT, ROW).status(), 200);
+    gateway.await_exchanges(1);
+    let ready = gateway.logs().find(|line| line["message"] == "ready").expect("it is ready");
+    let address: SocketAddr = ready["metrics"].as_str().and_then(|a| a.parse().ok()).expect("an address");
+    let get = |path: &str| {
+        let mut wire = Wire::connect(address);
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+        wire.message()
+    };
+    assert_eq!(Scrape::text(&get("/metrics").text()).sum("predictions_total", &[]), Some(1.0));
+    assert_eq!(get("/health").status(), 200);
+    for path in ["/api/config", "/api/plugins", "/ui", "/"] {
+        assert_eq!(get(path).status(), 404, "{path}");
     }
 }
 
@@ -220,7 +240,7 @@ fn a_model_is_loaded_under_the_names_of_its_replies_not_of_its_errors() {
 #[test]
 fn the_admin_listener_serves_names_of_this_machine_only() {
     let (gateway, _server) = serving("");
-    let mut admin = support::Wire::connect(gateway.admin());
+    let mut admin = Wire::connect(gateway.admin());
     admin.send("GET /api/config HTTP/1.1\r\nHost: rebound.example\r\n\r\n");
     assert!((400..500).contains(&admin.message().status()));
 }

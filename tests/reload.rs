@@ -168,21 +168,25 @@ fn train(folder: &Path, version: &str) -> PathBuf {
     out
 }
 
+const LEAVER: &str = "{\"instances\": [{\"a\": 3, \"b\": 1}]}";
+
+/// A configuration that serves this model file.
+fn local(model: &Path) -> String {
+    format!(
+        "[backend.local]\nmodel = \"{}\"\n[[route]]\nname = \"local\"\npath = \"/v1/models/*\"\nbackend = \"local\"\nprotocol = \"kserve-v1\"\n",
+        model.display()
+    )
+}
+
 #[test]
 fn a_model_file_truncated_or_replaced_while_it_serves_loses_no_prediction() {
     let folder = tempfile::tempdir().expect("a folder");
     let (first, second) = (train(folder.path(), "1"), train(folder.path(), "2"));
     let served = folder.path().join("served.model");
     fs::copy(&first, &served).expect("copied");
-    let gateway = Gateway::start(
-        WEIR,
-        &format!(
-            "[backend.local]\nmodel = \"{}\"\n[[route]]\nname = \"local\"\npath = \"/v1/models/*\"\nbackend = \"local\"\nprotocol = \"kserve-v1\"\n",
-            served.display()
-        ),
-    );
+    let gateway = Gateway::start(WEIR, &local(&served));
     let predict = || {
-        let reply = gateway.post("/v1/models/leaver:predict", "{\"instances\": [{\"a\": 3, \"b\": 1}]}");
+        let reply = gateway.post("/v1/models/leaver:predict", LEAVER);
         assert_eq!(reply.status(), 200, "{}", reply.text());
     };
     let loaded = |version: &str| {
@@ -204,6 +208,25 @@ fn a_model_file_truncated_or_replaced_while_it_serves_loses_no_prediction() {
     gateway.await_metric("predictions_total", &[("model_version", "2"), ("outcome", "ok")], 1.0);
     assert_eq!((loaded("1"), loaded("2")), (None, Some(1.0)), "a retired model is gone, not 0");
     gateway.await_metric("predictions_total", &[("model_version", "1"), ("outcome", "ok")], 2.0);
+}
+
+#[test]
+fn a_model_whose_folder_is_a_swapped_symlink_is_put_in_force() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for version in ["1", "2", "3"] {
+        let made = train(folder.path(), version);
+        fs::create_dir(at(&format!("..{version}"))).expect("made");
+        fs::rename(made, at(&format!("..{version}/served.model"))).expect("moved");
+    }
+    symlink("..1", at("current")).expect("linked");
+    let gateway = Gateway::start(WEIR, &local(&at("current/served.model")));
+    for version in ["2", "3"] {
+        symlink(format!("..{version}"), at("next")).expect("linked");
+        fs::rename(at("next"), at("current")).expect("swapped");
+        gateway.await_metric("model_loaded", &[("model", "leaver"), ("model_version", version)], 1.0);
+    }
+    assert_eq!(gateway.post("/v1/models/leaver:predict", LEAVER).status(), 200);
 }
 
 /// A plugin that was built.

@@ -1,8 +1,9 @@
 //! One end misbehaves: the other is told in time and in words, and it is counted.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use support::{Gateway, Upstream, forward, forward_with, nobody};
+use support::{Deaf, Gateway, Upstream, forward, forward_with, nobody};
 
 use crate::{fault, get, under_way, weir};
 
@@ -35,6 +36,35 @@ fn a_backend_that_never_answers_is_a_504_and_its_connection_is_closed() {
     assert_eq!((reply.status(), fault(&reply)), (504, ("upstream".into(), "timeout".into())));
     server.ends();
     counted(&gateway, "timeout");
+}
+
+#[test]
+fn a_backend_that_accepts_no_connection_is_a_504_that_names_it() {
+    let deaf = Deaf::listen();
+    let gateway = weir(&format!("[timeouts]\nconnect = \"100ms\"\n{}", forward(deaf.address())));
+    let reply = gateway.ask(get("/"));
+    assert_eq!((reply.status(), fault(&reply)), (504, ("upstream".into(), "timeout".into())));
+    assert!(reply.text().contains(&deaf.address().to_string()), "{}", reply.text());
+    counted(&gateway, "timeout");
+}
+
+#[test]
+fn a_backend_that_reads_no_further_is_a_504() {
+    let upstream = Upstream::bind();
+    let limits = "[limits]\nbody_bytes = \"1GiB\"\n[timeouts]\nidle = \"300ms\"\n";
+    let gateway = weir(&format!("{limits}{}", forward(upstream.address())));
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n");
+    let mut server = upstream.accept();
+    server.head().expect("a head");
+    // As much as the sockets take; then nothing moves until the answer comes.
+    let mut sending = client.stream().try_clone().expect("a socket can be shared");
+    let sender = std::thread::spawn(move || while sending.write_all(&[0; 1 << 16]).is_ok() {});
+    let reply = client.message();
+    assert_eq!((reply.status(), fault(&reply)), (504, ("upstream".into(), "timeout".into())));
+    counted(&gateway, "timeout");
+    drop(client);
+    sender.join().expect("it stops when nobody reads");
 }
 
 #[test]

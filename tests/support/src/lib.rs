@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use gateway::{Gateway, with_ports};
 pub use logs::Logs;
 pub use scrape::Scrape;
-pub use upstream::{Server, Upstream, ok, ok_json};
+pub use upstream::{Deaf, Server, Upstream, ok, ok_json};
 pub use wire::{Message, Wire};
 
 /// A test that waits this long has failed. Nothing that passes takes a fraction of it.

@@ -1,10 +1,14 @@
 //! Model servers of the tests: one that is stepped by hand, and one that answers by a function.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::net::{self, AddressFamily, SocketType};
 
 use crate::PATIENCE;
 use crate::wire::{Message, Wire};
@@ -80,6 +84,33 @@ impl Upstream {
     /// A connection that came already.
     pub fn accepted(&self) -> Option<Wire> {
         self.accepted.try_recv().ok().map(Wire::over)
+    }
+}
+
+/// A listener that neither accepts nor refuses: its backlog is full.
+#[derive(Debug)]
+pub struct Deaf {
+    listener: OwnedFd,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Deaf {
+    pub fn listen() -> Self {
+        let listener = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        net::bind(&listener, &any_port()).expect("a free port");
+        net::listen(&listener, 0).expect("a listener");
+        let mut deaf = Self { listener, _waiting: Vec::new() };
+        let address = deaf.address();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        while let Some(stream) = connect() {
+            deaf._waiting.push(stream);
+        }
+        deaf
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        let address = net::getsockname(&self.listener).expect("a listener has an address");
+        address.try_into().expect("an address of the internet")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_exchange::{Batch, ObservedRoute, Protocol, Role};
+use weir_exchange::{Batch, Handoff, ObservedRoute, Protocol, Role, Shard, ShardLimits};
 use weir_observe::{BatchLimits, LineConfig};
 
 use crate::support::{House, exchange, good, kserve, numbers, route, rows, still, texts, values};
@@ -142,4 +142,17 @@ fn exchanges_of_many_workers_meet_in_the_batches_of_their_threads() {
     assert_eq!(sizes, [2, 5], "workers 0 and 2 share a thread");
     assert_eq!(house.predictions("ok"), 7.0);
     assert_eq!(house.value("weir_schemas", &[]), 2.0, "each thread has schemas of its own");
+}
+
+#[test]
+fn what_finds_no_room_in_a_shard_is_told_with_it_once() {
+    let handoff = Handoff::new(ShardLimits { exchanges: 1, ..ShardLimits::default() });
+    let route = kserve();
+    let pushed: Vec<bool> = (0..3).map(|_| handoff.push(good(&route, 1)).is_ok()).collect();
+    assert_eq!(pushed, [true, false, false]);
+    let swapped = || {
+        let (shard, shed) = handoff.swap(Shard::default());
+        (shard.exchanges.len(), shed)
+    };
+    assert_eq!([swapped(), swapped()], [(1, 2), (0, 0)]);
 }
