@@ -12,7 +12,7 @@ use crate::effective::effective;
 use crate::fault::{Fault, Faults, Place, Source};
 use crate::places::Text;
 use crate::reader::Reader;
-use crate::{Backend, Gateway, Limits, Log, Plugin, Route, Telemetry, Timeouts, document};
+use crate::{Backend, Gateway, Limits, Log, Plugin, Route, Telemetry, Timeouts, Tracing, document};
 
 /// The configuration of `weir run` and `weir demo` without `--config`, and the reference manual of every
 /// key.
@@ -35,6 +35,7 @@ pub struct Config {
     /// In the order of the file.
     pub plugins: Vec<Plugin>,
     pub telemetry: Telemetry,
+    pub tracing: Tracing,
     pub log: Log,
     /// The folder that relative paths were resolved against.
     pub base: PathBuf,

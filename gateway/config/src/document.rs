@@ -16,6 +16,7 @@ use crate::plugin::PluginKeys;
 use crate::reader::{At, Reader};
 use crate::route::RouteKeys;
 use crate::section::{Keys, Section, in_order};
+use crate::tracing::TracingKeys;
 
 section! {
     /// Weir's configuration.
@@ -34,14 +35,15 @@ section! {
         pub(crate) plugin: Vec<At<PluginKeys>> = default("{}", Named::<PluginKeys>::max(64));
         /// Bounds of what observing may hold.
         pub(crate) telemetry: Telemetry = default("{}", Sub::<Telemetry>::NEW);
+        /// Which traces are kept, and where their spans go.
+        pub(crate) tracing: TracingKeys = default("{}", Sub::<TracingKeys>::NEW);
         /// What is written to standard error.
         pub(crate) log: Log = default("{}", Sub::<Log>::NEW);
     }
 }
 
 /// Tables of the contract that this build does not implement.
-const ABSENT: [(&str, &str); 4] = [
-    ("tracing", "exporting traces"),
+const ABSENT: [(&str, &str); 3] = [
     ("alerting", "talking to an Alertmanager"),
     ("alert", "alerting on conditions"),
     ("slo", "keeping service level objectives"),
@@ -97,6 +99,7 @@ impl File {
             backends,
             plugins: self.plugin.into_iter().filter_map(|plugin| plugin.resolve(base)).collect(),
             telemetry,
+            tracing: self.tracing.resolve(base, reader),
             log: self.log,
             base: base.to_owned(),
         }

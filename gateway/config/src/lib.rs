@@ -23,6 +23,7 @@ mod reload;
 mod route;
 mod schema;
 mod section;
+mod tracing;
 
 pub use backend::{Artifact, Backend, BackendKind, Endpoint, Forward, Local, ModelPath, PluginPath, Ready};
 pub use config::{Config, DEFAULT, Loaded};
@@ -35,3 +36,4 @@ pub use plugin::{Plugin, PluginLimits};
 pub use reload::{Fixed, fixed_until_restart};
 pub use route::{PathMatch, Route};
 pub use schema::schema;
+pub use tracing::{Callers, Otlp, OtlpProtocol, Propagation, Tracing};

@@ -7,7 +7,7 @@ use weir_exchange::{FieldPath, JsonPaths, Output, Protocol, Task};
 
 use crate::key::section;
 use crate::kind::{
-    Blank, Bool, Field, HeaderName, List, Name, Pairs, Period, Placed, Size, Sub, Text, Word, Words,
+    Blank, Bool, Field, HeaderName, List, Name, Pairs, Period, Placed, Share, Size, Sub, Text, Word, Words,
 };
 use crate::limits::{DAY, Limits, Timeouts};
 use crate::reader::{At, Reader};
@@ -52,6 +52,8 @@ section! {
         model_from: bool = default("\"response\"", Word::of(&[("response", false), ("request", true)]));
         /// Send a request again, once, if it provably never reached the model server.
         retry: bool = default("true", Bool);
+        /// Overrides `tracing.sample`.
+        sample: Option<f64> = optional("\"10%\"", Share::from(0.0));
         /// Pass `Upgrade` (WebSocket) on; false refuses it in words.
         upgrade: bool = default("false", Bool);
         /// How replies are read.
@@ -162,6 +164,8 @@ pub struct Route {
     /// 0: none.
     pub total_timeout: Duration,
     pub retry: bool,
+    /// Share of the traces that begin here which the head samples, 0..=1; `None`: as for all routes.
+    pub sample: Option<f64>,
     pub upgrade: bool,
 }
 
@@ -215,6 +219,7 @@ impl At<RouteKeys> {
             idle_timeout: keys.timeouts.idle.unwrap_or(timeouts.idle),
             total_timeout: keys.timeouts.total.unwrap_or(timeouts.total),
             retry: keys.retry,
+            sample: keys.sample,
             upgrade: keys.upgrade,
         })
     }

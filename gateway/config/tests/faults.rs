@@ -61,8 +61,8 @@ endpoints = [\"https://a\", \"http://b:0\"]
 [plugin.drift]
 routes = [\"b\"]
 limits = { memory = 3, cpus = \"2%\" }
-[tracing]
-otlp = \"http://127.0.0.1:4317\"
+[alerting]
+alertmanagers = [\"http://127.0.0.1:9093\"]
 ";
     let expect = [
         "2:11 gateway.workers: the number `1000` is out of bounds (from `0` to `256`)",
@@ -83,7 +83,7 @@ otlp = \"http://127.0.0.1:4317\"
         "14:21 plugin.drift.limits.memory: `3` has no unit (write a size such as `\"16MiB\"`; here perhaps \
          `\"3B\"`)",
         "14:24 plugin.drift.limits.cpus: there is no key `cpus` here (did you mean `cpu`?)",
-        "15:2 tracing: exporting traces is not in this build (take `tracing` out)",
+        "15:2 alerting: talking to an Alertmanager is not in this build (take `alerting` out)",
     ];
     assert_eq!(lines(text), expect);
     assert!(faults(text).to_string().ends_with("\n\n13 faults in `weir.toml`"));
@@ -187,6 +187,27 @@ fn an_unknown_key_is_told_the_nearest_or_its_home_or_all() {
 }
 
 #[test]
+fn what_no_collector_can_be_is_refused_in_words() {
+    for (url, wrong) in [
+        ("127.0.0.1:4317", "does not begin with `http://` or `https://` (write `http://127.0.0.1:4317`)"),
+        ("http://", "names no host (write `http://127.0.0.1:4317`)"),
+        ("http://u:p@h", "holds credentials (put them into `headers`)"),
+        ("http://h/v1?x=1", "has a query or fragment (an export has neither)"),
+        ("http://h:0", "has no port from 1 to 65535 (write `http://127.0.0.1:4317`)"),
+    ] {
+        check("tracing", &format!("otlp = \"{url}\""), &format!("tracing.otlp: `{url}` {wrong}"));
+    }
+    check("tracing", "key = \"a.pem\"", "tracing.key: `certificate` and `key` belong together (give both)");
+    check(
+        "tracing",
+        "protocol = \"http/json\"",
+        "tracing.protocol: `http/json` is not known (use one of grpc, http/protobuf)",
+    );
+    let header = "headers = { \"a b\" = \"1\" }";
+    check("tracing", header, "tracing.headers.a b: this is no header (write a name and a value on one line)");
+}
+
+#[test]
 fn what_this_build_lacks_is_refused_as_such() {
     let wires = "one of kserve-v1, oip-v2, mlflow, json, none";
     for protocol in ["openai", "anthropic"] {
@@ -196,7 +217,6 @@ fn what_this_build_lacks_is_refused_as_such() {
             [format!("5:12 route[0].protocol: `{protocol}` is not in this build (use {wires})")]
         );
     }
-    check("tracing", "otlp = 1", "tracing: exporting traces is not in this build (take `tracing` out)");
     check("alerting", "", "alerting: talking to an Alertmanager is not in this build (take `alerting` out)");
     check(
         "alert.low",

@@ -350,3 +350,20 @@ fn the_protocol_none_is_no_protocol() {
     assert_eq!(none.config.routes[0].protocol, None);
     assert!(none.warnings[0].message.contains("will see nothing"), "{:?}", none.warnings);
 }
+
+#[test]
+fn a_collector_s_headers_are_kept_and_never_shown() {
+    let text = "[tracing]\notlp = \"https://otlp.example/base/\"\nprotocol = \"http/protobuf\"\n\
+         propagate = [\"w3c\", \"b3\"]\nheaders = { Authorization = \"Bearer hunter2\" }\n\
+         [[route]]\nname = \"r\"\npath = \"/r\"\nbackend = \"b\"\n\
+         [backend.b]\nendpoints = [\"http://127.0.0.1:9000\"]\n";
+    let loaded = Config::parse(text, "weir.toml", Path::new("/etc"), &|_| None).expect("it is valid");
+    let otlp = loaded.config.tracing.otlp.as_ref().expect("a collector");
+    assert_eq!(otlp.url, "https://otlp.example/base");
+    assert_eq!(otlp.headers, [("authorization".to_owned(), "Bearer hunter2".to_owned())]);
+    let propagate = loaded.config.tracing.propagate;
+    assert!(propagate.w3c && propagate.b3 && !propagate.b3multi);
+    for shown in [loaded.redacted.to_string(), format!("{:?}", loaded.config)] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

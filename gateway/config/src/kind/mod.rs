@@ -10,8 +10,10 @@ use toml::de::DeValue;
 use crate::key::Table;
 use crate::reader::{Item, Reader};
 
-pub(crate) use nest::{Entry, Free, List, Named, Pairs, Sub, Tables};
-pub(crate) use text::{Addr, Blank, Field, HeaderName, Name, Placed, Secret, Text, Url, Word, Words};
+pub(crate) use nest::{Entry, Free, List, Named, Pairs, SecretPairs, Sub, Tables};
+pub(crate) use text::{
+    Addr, Blank, Collector, Field, HeaderName, Name, Placed, Secret, Text, Url, Word, Words,
+};
 pub(crate) use unit::{Count, Period, Share, Size, percent, period, size};
 
 /// What a value is, whatever it holds.

@@ -92,6 +92,30 @@ impl Kind for Pairs {
     }
 }
 
+/// [`Pairs`] whose values are never shown.
+pub(crate) struct SecretPairs;
+
+impl Describe for SecretPairs {
+    fn schema(&self) -> Value {
+        Pairs.schema()
+    }
+
+    fn secret(&self) -> bool {
+        true
+    }
+}
+
+impl Kind for SecretPairs {
+    type Out = Vec<At<(String, String)>>;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self::Out> {
+        if let DeValue::Table(table) = item.value {
+            table.values().for_each(|value| reader.mask(&value.span()));
+        }
+        Pairs.read(item, reader)
+    }
+}
+
 /// A table whose keys are somebody else's, as JSON.
 pub(crate) struct Free;
 

@@ -313,3 +313,41 @@ impl Kind for Url {
         }
     }
 }
+
+/// The URL of a collector: `http` or `https`, a host, perhaps a port and a path.
+pub(crate) struct Collector;
+
+impl Describe for Collector {
+    fn schema(&self) -> Value {
+        string_schema("https?://.+")
+    }
+}
+
+impl Kind for Collector {
+    type Out = String;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<String> {
+        let text = reader.text(item, "a URL such as `\"http://127.0.0.1:4317\"`")?;
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let authority = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+        let wrong = match authority {
+            None => "does not begin with `http://` or `https://` (write `http://127.0.0.1:4317`)",
+            Some("") => "names no host (write `http://127.0.0.1:4317`)",
+            Some(host) if host.contains('@') => "holds credentials (put them into `headers`)",
+            _ if text.contains(['?', '#']) => "has a query or fragment (an export has neither)",
+            _ if text.contains(|c: char| c.is_whitespace() || !c.is_ascii()) => {
+                "is no URL (percent-encode it)"
+            }
+            Some(host) if !port_fits(host) => "has no port from 1 to 65535 (write `http://127.0.0.1:4317`)",
+            Some(_) => return Some(text.trim_end_matches('/').to_owned()),
+        };
+        reader.fault(&item.place, format!("{} {wrong}", item.quoted()));
+        None
+    }
+}
+
+/// True for a host without a port too.
+fn port_fits(authority: &str) -> bool {
+    let after = authority.rsplit(']').next().unwrap_or_default();
+    after.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
