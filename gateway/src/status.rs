@@ -207,6 +207,7 @@ impl Source for ModelLoaded {
             labels: labels.into(),
             overflow: false,
             value: Value::Gauge(f64::from(u8::from(ready))),
+            exemplars: Vec::new(),
         };
         out.push(Points { spec, samples: models.into_iter().map(sample).collect() });
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
 
-use crate::metric::{Metric, Sample, Value};
+use crate::metric::{Exemplar, Histogram, Metric, Sample, Value};
 
 /// Kind and edges of a metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +128,8 @@ struct Series<M> {
     local: Vec<Arc<M>>,
     /// The value at the last sweep and when it last changed, for idle series.
     seen: Option<(Value, Duration)>,
+    /// The last of each bucket; empty if there is none.
+    exemplars: Vec<Option<Exemplar>>,
 }
 
 /// A series of an open family that did not change for this long, and that nobody holds, is dropped.
@@ -213,7 +215,12 @@ impl<M: Metric> Family<M> {
         let mut samples: Vec<Sample> = self
             .lock()
             .iter()
-            .map(|(labels, s)| Sample { labels: labels.clone(), overflow: s.overflow, value: s.value() })
+            .map(|(labels, s)| Sample {
+                labels: labels.clone(),
+                overflow: s.overflow,
+                value: s.value(),
+                exemplars: s.exemplars.clone(),
+            })
             .collect();
         samples.sort_by(|a, b| (a.overflow, &a.labels).cmp(&(b.overflow, &b.labels)));
         samples
@@ -264,9 +271,27 @@ impl<M: Metric> Family<M> {
     }
 }
 
+impl Family<Histogram> {
+    /// Keeps an exemplar for the bucket its value falls in, in place of the one before. It is for a value
+    /// that was counted: a label set that is not there gets none.
+    pub fn exemplify(&self, labels: &[&str], exemplar: Exemplar) {
+        let Shape::Histogram(edges) = &self.0.spec.shape else { return };
+        let mut all = self.lock();
+        let Some(series) = all.get_mut(&Borrowed(labels)) else { return };
+        series.exemplars.resize(edges.len() + 1, None);
+        series.exemplars[edges.partition_point(|edge| *edge < exemplar.value)] = Some(exemplar);
+    }
+}
+
 impl<M: Metric> Series<M> {
     fn new(overflow: bool, shape: &Shape) -> Self {
-        Self { overflow, shared: Arc::new(M::zero(shape)), local: Vec::new(), seen: None }
+        Self {
+            overflow,
+            shared: Arc::new(M::zero(shape)),
+            local: Vec::new(),
+            seen: None,
+            exemplars: Vec::new(),
+        }
     }
 
     fn local(&mut self, shape: &Shape) -> Arc<M> {

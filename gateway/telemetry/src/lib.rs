@@ -13,11 +13,12 @@ pub mod metric;
 pub mod priority;
 pub mod process;
 pub mod registry;
+pub mod spans;
 
 pub use bridge::PrometheusBridge;
 pub use check::SpecFault;
 pub use exposition::Format;
 pub use family::{Cap, Family, Shape, Spec};
-pub use metric::{Counter, Gauge, Histogram, Metric, Sample, Value};
+pub use metric::{Counter, Exemplar, Gauge, Histogram, Metric, Sample, Value};
 pub use process::ProcessMetrics;
 pub use registry::{Point, Points, Registry, RegistryError, Source};

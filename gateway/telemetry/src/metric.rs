@@ -169,6 +169,16 @@ impl Value {
     }
 }
 
+/// A value that was counted, and the trace it is of: a scraper shows the one beside the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exemplar {
+    pub trace_id: u128,
+    pub span_id: u64,
+    pub value: f64,
+    /// When it was counted, Unix time in ns.
+    pub unix_ns: u64,
+}
+
 /// One label set's value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
@@ -177,6 +187,8 @@ pub struct Sample {
     /// The series that stands for everything past the cap.
     pub overflow: bool,
     pub value: Value,
+    /// Of a histogram: the last of each bucket; empty if there is none.
+    pub exemplars: Vec<Option<Exemplar>>,
 }
 
 /// A kind of cell a family can be made of.

@@ -52,7 +52,7 @@ impl Source for ProcessMetrics {
         for (spec, value) in self.specs.iter().zip(values) {
             let Some(x) = value else { continue };
             let value = if spec.name.ends_with("_total") { Value::Counter(x) } else { Value::Gauge(x) };
-            let sample = Sample { labels: Arc::from([]), overflow: false, value };
+            let sample = Sample { labels: Arc::from([]), overflow: false, value, exemplars: Vec::new() };
             out.push(Points { spec: spec.clone(), samples: vec![sample] });
         }
     }

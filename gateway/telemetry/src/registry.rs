@@ -138,7 +138,7 @@ fn overflow(sources: &[(Arc<str>, Arc<dyn Source>)]) -> Option<Points> {
         .iter()
         .filter_map(|(name, source)| {
             let value = Value::Counter(source.overflowed()? as f64);
-            Some(Sample { labels: Arc::from([name.clone()]), overflow: false, value })
+            Some(Sample { labels: Arc::from([name.clone()]), overflow: false, value, exemplars: Vec::new() })
         })
         .collect();
     let help = "Label sets without a series of their own, by the metric that is at its cap.";

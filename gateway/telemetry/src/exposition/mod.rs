@@ -7,8 +7,10 @@
 mod accept;
 mod number;
 
+use std::fmt::Write as _;
+
 use crate::family::{Shape, Spec};
-use crate::metric::{Sample, Value};
+use crate::metric::{Exemplar, Sample, Value};
 use crate::registry::Points;
 
 pub use accept::negotiate;
@@ -86,7 +88,9 @@ impl Writer {
             self.set_labels(spec, sample);
             match &sample.value {
                 Value::Counter(x) | Value::Gauge(x) => self.line(&spec.name, "", None, *x),
-                Value::Histogram { counts, sum, .. } => self.histogram(&spec.name, &edges, counts, *sum),
+                Value::Histogram { counts, sum, .. } => {
+                    self.histogram(&spec.name, &edges, (counts, *sum), &sample.exemplars);
+                }
             }
         }
     }
@@ -127,12 +131,22 @@ impl Writer {
     }
 
     /// Cumulative buckets; the count is their last value, so that the two always agree within a scrape.
-    fn histogram(&mut self, name: &str, edges: &[String], counts: &[u64], sum: f64) {
+    fn histogram(
+        &mut self,
+        name: &str,
+        edges: &[String],
+        (counts, sum): (&[u64], f64),
+        exemplars: &[Option<Exemplar>],
+    ) {
         let mut below = 0;
         let upper = edges.iter().map(String::as_str).chain(["+Inf"]);
-        for (edge, count) in upper.zip(counts) {
+        for (at, (edge, count)) in upper.zip(counts).enumerate() {
             below += count;
             self.line(name, "_bucket", Some(edge), below as f64);
+            // Prometheus text has no exemplars.
+            if let Some(Some(exemplar)) = exemplars.get(at).filter(|_| self.format == Format::OpenMetrics) {
+                self.exemplar(exemplar);
+            }
         }
         self.line(name, "_sum", None, sum);
         self.line(name, "_count", None, below as f64);
@@ -155,6 +169,18 @@ impl Writer {
         out.push(' ');
         number::push(out, value);
         out.push('\n');
+    }
+}
+
+impl Writer {
+    /// Puts an exemplar at the end of the last line.
+    fn exemplar(&mut self, Exemplar { trace_id, span_id, value, unix_ns }: &Exemplar) {
+        let out = &mut self.out;
+        out.pop();
+        // Writing to a string cannot fail.
+        let _ = write!(out, " # {{trace_id=\"{trace_id:032x}\",span_id=\"{span_id:016x}\"}} ");
+        number::push(out, *value);
+        let _ = writeln!(out, " {}.{:03}", unix_ns / 1_000_000_000, unix_ns / 1_000_000 % 1000);
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
     fn access() -> Access<'static> {
         Access {
             unix_ns: 1_700_000_000_123_456_789,
-            trace: TraceIds { trace_id: 0x0af7, span_id: 0xb9c7, sampled: true },
+            trace: TraceIds { trace_id: 0x0af7, span_id: 0xb9c7, ..TraceIds::default() },
             client: IpAddr::from([192, 0, 2, 7]),
             route: "churn",
             method: "POST",
