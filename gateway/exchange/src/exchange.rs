@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::route::ObservedRoute;
 use crate::table::{Reply, Table};
+use crate::trace::{SpanFacts, TraceIds};
 
 /// One finished exchange, owned. Bodies that were small live in the shard that carries it.
 #[derive(Debug)]
@@ -18,9 +19,12 @@ pub struct Exchange {
     pub timing: Timing,
     pub end: End,
     pub error: Option<ErrorType>,
-    /// Probability with which this exchange was observed; 1 unless telemetry is over its CPU share.
+    /// Probability with which this exchange was observed; 1 unless telemetry is over its CPU share; 0: it is
+    /// here for its spans only.
     pub probability: f32,
     pub trace: TraceIds,
+    /// For spans, while traces are exported.
+    pub facts: Option<Box<SpanFacts>>,
 }
 
 /// The parts of the request and response heads that are looked at off the path.
@@ -33,14 +37,6 @@ pub struct Head {
     /// Model name and version from response headers the route names; empty if absent.
     pub model: Payload,
     pub model_version: Payload,
-}
-
-/// W3C trace context of the exchange: what was received or made, and the span that stands for Weir's part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TraceIds {
-    pub trace_id: u128,
-    pub span_id: u64,
-    pub sampled: bool,
 }
 
 /// One direction's body.

@@ -12,12 +12,14 @@ pub mod schema;
 pub mod shard;
 pub mod status;
 pub mod table;
+pub mod trace;
 
 pub use batch::{Batch, ColumnData};
 pub use condition::{ConditionState, Verdict, VerdictCount};
-pub use exchange::{End, ErrorType, Exchange, Fate, Head, Outcome, Payload, Side, Timing, TraceIds};
+pub use exchange::{End, ErrorType, Exchange, Fate, Head, Outcome, Payload, Side, Timing};
 pub use model::{LocalReply, LocalRequest, ModelFault};
 pub use route::{FieldPath, JsonPaths, ObservedRoute, Output, Protocol, RouteId, Task};
 pub use schema::{Column, Kind, Per, Role, Schema, SchemaId};
 pub use shard::{Handoff, Shard, ShardLimits};
 pub use table::{Cell, Fields, Reply, Table};
+pub use trace::{HeadSample, KeptTrace, LoadSpan, SpanFacts, TraceIds, Traced};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::exchange::{Content, Encoding};
 use crate::route::ObservedRoute;
 use crate::table::{Reply, Table};
+use crate::trace::Stages;
 
 /// One request for a local model.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct LocalReply {
     /// What was predicted; `None` for an error or a metadata answer.
     pub reply: Option<Box<Reply>>,
     pub fault: Option<ModelFault>,
+    /// How long each stage took, if it predicted.
+    pub stages: Option<Box<Stages>>,
 }
 
 /// Why a local model did not predict.

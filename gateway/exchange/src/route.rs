@@ -149,6 +149,8 @@ pub struct ObservedRoute {
     /// labels).
     pub model_from_request: bool,
     /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
+    /// Path pattern, the `http.route` of its requests.
+    pub pattern: Arc<str>,
     pub capture_limit: usize,
 }
 
@@ -169,6 +171,7 @@ impl ObservedRoute {
             model_version_header: None,
             model_from_request: false,
             capture_limit: 1 << 20,
+            pattern: Arc::default(),
         }
     }
 }

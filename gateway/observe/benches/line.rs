@@ -129,7 +129,8 @@ impl Bench {
             end: End::Complete,
             error: None,
             probability: 1.0,
-            trace: TraceIds { trace_id: 1, span_id: 1, sampled: false },
+            trace: TraceIds { trace_id: 1, span_id: 1, ..TraceIds::default() },
+            facts: None,
         }
     }
 }

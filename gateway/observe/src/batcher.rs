@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use weir_codec::classify;
-use weir_exchange::{Exchange, Fate, ObservedRoute, Outcome, RouteId, Shard};
+use weir_exchange::{Exchange, Fate, ObservedRoute, Outcome, RouteId, Shard, Traced};
 use weir_telemetry::{Counter, Gauge};
 
 use crate::config::{BatchLimits, SchemaLimits};
 use crate::directory::{Directory, Pair};
 use crate::judge::Panel;
+use crate::keep::{self, Join, Keeper};
 use crate::metrics::{BatchCells, Capped, Closed, LineMetrics};
 use crate::models::{ClassCells, ModelCells, ModelMetrics, RowMeter, RowScratch};
 use crate::open::{Facts, OpenBatch, Size};
@@ -26,6 +28,8 @@ pub(crate) struct Common {
     pub(crate) models: ModelMetrics,
     pub(crate) batches: BatchLimits,
     pub(crate) schemas: SchemaLimits,
+    /// `None`: no spans are exported.
+    pub(crate) keeper: Arc<ArcSwapOption<Keeper>>,
 }
 
 /// One thread's part of the line between a shard and the judges.
@@ -106,6 +110,9 @@ impl Batcher {
 
     /// Decodes, counts and batches one exchange of a shard.
     pub(crate) fn take(&mut self, shard: &Shard, mut exchange: Exchange) {
+        if exchange.probability <= 0.0 {
+            return self.trace_alone(exchange);
+        }
         let outcome = Outcome::of(exchange.end, exchange.head.status, exchange.error);
         let at = self.route(&exchange.route);
         let state = self.routes[at].as_mut().expect("`route` has just made it");
@@ -115,11 +122,13 @@ impl Batcher {
         self.count_errors(&exchange.route, "request", reading.request);
         self.count_errors(&exchange.route, "response", reading.response);
 
+        let span_facts = exchange.facts.take();
         let facts = facts(&exchange, outcome);
         let mut names = std::mem::take(&mut self.names);
         let pair = self.pair(at, read::name(shard, &exchange, &tables.reply, &mut names), &facts);
         self.names = names;
-        self.append(at, pair, &facts, &mut tables);
+        let traced = span_facts.map(|facts| keep::traced(&exchange, outcome, facts));
+        self.append(at, pair, (&facts, traced), &mut tables);
         tables.trim();
         if let Some(state) = &mut self.routes[at] {
             state.tables = Some(tables);
@@ -221,13 +230,35 @@ impl Batcher {
         state.last
     }
 
-    fn append(&mut self, at: usize, pair: usize, facts: &Facts<'_>, tables: &mut read::Tables) {
+    /// An exchange that is here for its spans alone.
+    fn trace_alone(&mut self, exchange: Exchange) {
+        // A request that no route took has no fate.
+        if !exchange.route.name.is_empty() {
+            let at = self.route(&exchange.route);
+            let state = self.routes[at].as_ref().expect("`route` has just made it");
+            state.fates[Fate::Unsampled as usize].bump(1);
+        }
+        if let Some(keeper) = &*self.common.keeper.load() {
+            keeper.unobserved(exchange);
+        }
+    }
+
+    fn append(
+        &mut self,
+        at: usize,
+        pair: usize,
+        (facts, mut traced): (&Facts<'_>, Option<Traced>),
+        tables: &mut read::Tables,
+    ) {
         let signature = [&tables.request, &tables.reply.outputs, &tables.reply.scores].map(Shape::of);
         let predicted = if tables.reply.rows() > 0 { tables.reply.rows() } else { tables.request.rows };
         let (slot, fits) = self.slot(at, pair, facts.route, &signature);
         let Self { slots, now, .. } = self;
         let Slot { schema, cells, .. } = slots[slot].as_mut().expect("`slot` gives a live slot");
         cells.count(facts, predicted);
+        if let Some(traced) = &mut traced {
+            traced.rows = predicted as u32;
+        }
         schema.last_used = *now;
         if tables.reply.rows() > 0 {
             let decision = classify(&mut tables.reply, schema.classification, &facts.route.output);
@@ -240,11 +271,17 @@ impl Batcher {
         rows.iter_mut().for_each(|table| *table = table.filter(|t| fits && Shape::of(t).is_some()));
         let count = rows.iter().flatten().map(|table| table.rows).max().unwrap_or(0);
         schema.prepare(&rows);
-        self.fill(slot, facts, &rows, count);
+        self.fill(slot, (facts, traced), &rows, count);
     }
 
     /// Appends an exchange to its slot's batch, in several batches if it is too large for one.
-    fn fill(&mut self, slot: usize, facts: &Facts<'_>, tables: &schema::Tables<'_>, count: usize) {
+    fn fill(
+        &mut self,
+        slot: usize,
+        (facts, mut traced): (&Facts<'_>, Option<Traced>),
+        tables: &schema::Tables<'_>,
+        count: usize,
+    ) {
         let mut from = 0;
         loop {
             let to = self.make_room(slot, facts.route, from, count);
@@ -256,9 +293,13 @@ impl Batcher {
                 self.openings.push_back((slot, self.opened));
                 OpenBatch::new(facts.route.clone(), self.now, *last)
             });
+            // Of an exchange in several batches, the judges of its first rows decide.
+            if let Some(traced) = traced.take() {
+                batch.trace_next(traced);
+            }
             batch.append(schema, facts, tables, (from..to, from > 0));
             self.open_bytes -= batch.charged;
-            batch.charged = batch.bytes(schema);
+            batch.charged = batch.bytes(schema) + batch.traced_bytes();
             self.open_bytes += batch.charged;
             from = to;
             if from >= count {
@@ -328,7 +369,7 @@ impl Batcher {
         if grown {
             self.common.directory.show(&snapshot);
         }
-        let batch = open.close(snapshot, self.unix_ns);
+        let (batch, undecided) = open.close(snapshot, self.unix_ns);
         let classes = ClassCells {
             metrics: &self.common.models,
             batch: &batch,
@@ -342,7 +383,11 @@ impl Batcher {
             self.common.metrics.turned_away(&batch.route.name, what, n);
         }
         self.common.directory.seen(&slot.pair, self.now);
-        self.common.panel.dispatch(batch);
+        let keeper = if undecided.is_empty() { None } else { self.common.keeper.load_full() };
+        let told = keeper.as_ref().map(|_| slot.rows.tell(&batch, &self.row_scratch));
+        self.common
+            .panel
+            .dispatch(batch, |batch| Some(Arc::new(Join::new(keeper?, batch.clone(), undecided, told?))));
     }
 
     /// The slot of the schema an exchange belongs to. False if its rows do not belong there: the route has

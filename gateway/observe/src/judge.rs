@@ -9,6 +9,7 @@ use weir_exchange::{Batch, SchemaId, Verdict};
 
 use crate::config::QueueLimits;
 use crate::governor::{CpuMeter, Work};
+use crate::keep::Join;
 use crate::latch::{Latch, Ticket};
 use crate::metrics::LineMetrics;
 use crate::queue::{Job, Next, Queue};
@@ -109,14 +110,20 @@ impl Panel {
 
     /// Hands a closed batch to every judge of its route. Numbers it under the lock: whichever thread closed
     /// it, each judge gets batches in rising order, and all of a batch goes to one set of judges.
-    pub(crate) fn dispatch(&self, mut batch: Batch) {
+    ///
+    /// `join` makes what waits for all of them, if anything does.
+    pub(crate) fn dispatch(&self, mut batch: Batch, join: impl FnOnce(&Arc<Batch>) -> Option<Arc<Join>>) {
         let mut seats = self.lock();
         seats.sequence += 1;
         batch.sequence = seats.sequence;
         let batch = Arc::new(batch);
+        let join = join(&batch);
         for seat in seats.current.iter().filter(|seat| seat.judges(&batch.route.name)) {
-            seat.queue.push(&batch);
+            seat.queue.push(&batch, join.as_ref());
         }
+        // Without a judge this decides, which takes its time.
+        drop(seats);
+        drop(join);
     }
 
     /// Tells every judge that a schema is gone.
@@ -203,9 +210,10 @@ impl AtWork {
         let mut rested = Instant::now();
         loop {
             match queue.next(patience(&*judge, rested)) {
-                Next::Job(Job::Batch(batch)) => {
-                    guarded(|| observe(&mut *judge, &key, &batch, &*bench.sink))
+                Next::Job(Job::Batch(batch, join)) => {
+                    guarded(|| observe(&mut *judge, &key, &batch, join.as_deref(), &*bench.sink))
                         .unwrap_or_else(|| panicked.add(batch.exchanges as u64));
+                    guarded(|| drop(join)).unwrap_or_default();
                 }
                 Next::Job(Job::Forget(schema)) => guarded(|| judge.forget(schema)).unwrap_or_default(),
                 Next::Job(Job::Mark(ticket)) => drop(ticket),
@@ -229,9 +237,18 @@ fn patience(judge: &dyn Judge, rested: Instant) -> Option<Duration> {
     Some(due.max(rested.saturating_duration_since(Instant::now())))
 }
 
-fn observe(judge: &mut dyn Judge, key: &str, batch: &Arc<Batch>, sink: &dyn VerdictSink) {
+fn observe(
+    judge: &mut dyn Judge,
+    key: &str,
+    batch: &Arc<Batch>,
+    join: Option<&Join>,
+    sink: &dyn VerdictSink,
+) {
     let verdicts = judge.observe(batch, unix_ns());
     if !verdicts.is_empty() {
+        if let Some(join) = join {
+            join.say(key, &verdicts);
+        }
         sink.verdicts(key, batch, &verdicts);
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 mod directory;
 pub mod governor;
 pub mod judge;
+pub mod keep;
 mod latch;
 pub mod line;
 pub mod metrics;
@@ -22,6 +23,7 @@ pub mod verdict;
 
 pub use config::{BatchLimits, LineConfig, QueueLimits, SchemaLimits};
 pub use judge::Judge;
+pub use keep::{KeepRule, Keeper, TraceSink};
 pub use line::{Line, Metrics};
 pub use metrics::LineMetrics;
 pub use models::ModelMetrics;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use weir_exchange::{Handoff, ObservedRoute, Schema, Shard};
 use weir_telemetry::{Registry, RegistryError};
 
 use crate::batcher::Common;
 use crate::config::LineConfig;
 use crate::directory::Directory;
+
 use crate::governor::{Governed, Governor, Work};
 use crate::judge::{Bench, Judge, Panel};
+use crate::keep::Keeper;
 use crate::latch::{Latch, Ticket};
 use crate::metrics::LineMetrics;
 use crate::models::ModelMetrics;
@@ -42,6 +45,7 @@ pub struct Line {
     metrics: Metrics,
     directory: Arc<Directory>,
     panel: Arc<Panel>,
+    keeper: Arc<ArcSwapOption<Keeper>>,
     mailboxes: Vec<Arc<Mailbox>>,
     ended: Vec<Arc<Latch>>,
     probability: Arc<AtomicU32>,
@@ -67,6 +71,7 @@ impl Line {
         let panel = Arc::new(Panel::new(bench));
         panel.replace(&[], judges);
         let directory = Arc::new(Directory::new(schemas.models, metrics.models.clone(), now));
+        let keeper = Arc::<ArcSwapOption<Keeper>>::default();
         let common = Common {
             directory: directory.clone(),
             panel: panel.clone(),
@@ -74,13 +79,14 @@ impl Line {
             models: metrics.models.clone(),
             batches,
             schemas,
+            keeper: keeper.clone(),
         };
         let governed =
             Governed { target: telemetry_cpu, workers, work: work.clone(), published: probability.clone() };
         let mut governor = Some(Governor::new(governed, &metrics.line, now));
         metrics.line.settles.get(&[]);
         let mut line =
-            Self { metrics, directory, panel, mailboxes: Vec::new(), ended: Vec::new(), probability };
+            Self { metrics, directory, panel, keeper, mailboxes: Vec::new(), ended: Vec::new(), probability };
         let threads = telemetry_threads.max(1);
         for (index, sources) in line.sources(handoffs, threads).into_iter().enumerate() {
             let (ticket, ended) = Ticket::latch();
@@ -138,6 +144,12 @@ impl Line {
         self.panel.replace(keep, new);
     }
 
+    /// Replaces who decides which spans are kept; `None`: nobody, none is. What waits for a decision goes to
+    /// the one before.
+    pub fn set_keeper(&self, keeper: Option<Keeper>) {
+        self.keeper.store(keeper.map(Arc::new));
+    }
+
     /// The live schemas as of their last closed batch.
     pub fn schemas(&self) -> Vec<Arc<Schema>> {
         self.directory.schemas()
@@ -174,7 +186,10 @@ impl Line {
         let left = || patience.saturating_sub(start.elapsed());
         self.end_threads();
         let threads = self.ended.iter().all(|ended| ended.wait_for(left()));
-        self.panel.end(left()) && threads
+        let ended = self.panel.end(left()) && threads;
+        // What is kept so far goes out, whatever second it is.
+        self.set_keeper(None);
+        ended
     }
 
     fn end_threads(&self) {

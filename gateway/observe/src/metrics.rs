@@ -33,6 +33,7 @@ pub struct LineMetrics {
     pub(crate) settles: Family<Counter>,
     pub(crate) share: Family<Gauge>,
     pub(crate) probability: Family<Gauge>,
+    pub(crate) traces: Family<Counter>,
 }
 
 impl LineMetrics {
@@ -46,7 +47,7 @@ impl LineMetrics {
         for family in [exchanges, decode_errors, batches, capped, cpu, judge_cpu] {
             registry.family(family)?;
         }
-        for family in [&metrics.judge_dropped, &metrics.verdicts, &metrics.settles] {
+        for family in [&metrics.judge_dropped, &metrics.verdicts, &metrics.settles, &metrics.traces] {
             registry.family(family)?;
         }
         let Self { schemas, open_bytes, shard_bytes, judge_queue, share, probability, .. } = &metrics;
@@ -54,6 +55,7 @@ impl LineMetrics {
             registry.family(family)?;
         }
         registry.family(&metrics.batch_rows)?;
+        metrics.traces.touch_product(&[&TraceFate::ALL.map(TraceFate::as_str)]);
         Ok(metrics)
     }
 
@@ -112,6 +114,11 @@ impl LineMetrics {
                 &[],
                 "",
             ),
+            traces: counter(
+                "weir_traces_total",
+                "Traces that something asked to keep: kept with a known or an unknown probability, or over budget.",
+                &["fate"],
+            ),
         }
     }
 
@@ -131,6 +138,26 @@ impl LineMetrics {
     pub(crate) fn turned_away(&self, route: &str, what: Capped, n: u64) {
         if n > 0 {
             self.capped.get(&[route, what.as_str()]).add(n);
+        }
+    }
+}
+
+/// `fate` of `weir_traces_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TraceFate {
+    Known,
+    Unknown,
+    Budget,
+}
+
+impl TraceFate {
+    pub(crate) const ALL: [Self; 3] = [Self::Known, Self::Unknown, Self::Budget];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "kept_known",
+            Self::Unknown => "kept_unknown",
+            Self::Budget => "over_budget",
         }
     }
 }

@@ -10,6 +10,7 @@ use weir_exchange::{Batch, Column, ColumnData, Kind, Outcome, Role, Schema, Task
 use weir_telemetry::{Cap, Counter, Family, Histogram, Metric, Registry, RegistryError, Spec};
 
 use crate::directory::Pair;
+use crate::keep::Told;
 use crate::open::Facts;
 
 /// From a tree in 100 us to a generation of a minute.
@@ -46,8 +47,8 @@ const MODEL: [&str; 3] = ["route", "model", "model_version"];
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
     predictions: Family<Counter>,
-    latency: Family<Histogram>,
-    confidence: Family<Histogram>,
+    pub(crate) latency: Family<Histogram>,
+    pub(crate) confidence: Family<Histogram>,
     classes: Family<Counter>,
     rows: Family<Histogram>,
     request_bytes: Family<Histogram>,
@@ -242,6 +243,41 @@ impl RowMeter {
                     + number.map_or(0, |column| self.count_numbers(column, classes))
             }
             Labels::Scores => self.count_top(classes, scratch),
+        }
+    }
+
+    /// What the first rows of a batch that was just counted tell of its exchanges.
+    pub(crate) fn tell(&self, batch: &Batch, RowScratch { top, .. }: &RowScratch) -> Vec<Told> {
+        let mut told = vec![Told { class: 0, confidence: f64::NAN }; batch.exchanges];
+        let mut last = None;
+        for (row, exchange) in batch.row_exchange.iter().enumerate() {
+            if last.replace(*exchange) != Some(*exchange)
+                && let Some(told) = told.get_mut(*exchange as usize)
+            {
+                let best = top.get(row).filter(|_| !self.scores.is_empty());
+                let best = best.filter(|(score, _)| score.is_finite());
+                told.confidence = best.map_or(f64::NAN, |(score, _)| *score);
+                told.class = self.class_key(batch, row, best.map(|(_, place)| *place));
+            }
+        }
+        told
+    }
+
+    fn class_key(&self, batch: &Batch, row: usize, best: Option<u32>) -> u64 {
+        match self.labels {
+            Labels::None => 0,
+            Labels::Scores => best.map_or(0, |place| u64::from(place) + 1),
+            Labels::Output { number, code } => {
+                let code = code.and_then(|at| match &batch.columns[at] {
+                    ColumnData::Code(codes) => codes.get(row).map(|code| u64::from(*code) + 1),
+                    ColumnData::Number(_) => None,
+                });
+                let number = || match number.map(|at| &batch.columns[at]) {
+                    Some(ColumnData::Number(values)) => values.get(row).map_or(0, |value| value.to_bits()),
+                    _ => 0,
+                };
+                code.unwrap_or_else(number)
+            }
         }
     }
 

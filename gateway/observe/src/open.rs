@@ -4,8 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_exchange::{Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Per, Schema, Table};
+use weir_exchange::{
+    Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Per, Schema, SpanFacts, Table, Traced,
+};
 
+use crate::keep::Undecided;
 use crate::schema::{EXCHANGE_BYTES, EXCHANGE_ROLES, OpenSchema, Tables};
 
 /// What is known of an exchange beside its rows.
@@ -52,7 +55,11 @@ pub(crate) struct OpenBatch {
     outcomes: Vec<Outcome>,
     trace_ids: Vec<u128>,
     probabilities: Vec<f32>,
+    undecided: Vec<Undecided>,
 }
+
+/// About what an exchange whose spans may be exported holds.
+const TRACED_BYTES: usize = size_of::<Undecided>() + size_of::<SpanFacts>();
 
 impl OpenBatch {
     pub(crate) fn new(route: Arc<ObservedRoute>, opened: Instant, expected: Size) -> Self {
@@ -67,7 +74,18 @@ impl OpenBatch {
             outcomes: Vec::with_capacity(expected.exchanges),
             trace_ids: Vec::with_capacity(expected.exchanges),
             probabilities: Vec::with_capacity(expected.exchanges),
+            undecided: Vec::new(),
         }
+    }
+
+    /// The exchange that is appended next may be exported.
+    pub(crate) fn trace_next(&mut self, traced: Traced) {
+        self.undecided.push(Undecided { exchange: self.size.exchanges as u32, traced });
+    }
+
+    /// Bytes held beside the columns.
+    pub(crate) fn traced_bytes(&self) -> usize {
+        self.undecided.len() * TRACED_BYTES
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -112,14 +130,14 @@ impl OpenBatch {
     }
 
     /// Ends the batch: every column as long as it has rows.
-    pub(crate) fn close(mut self, schema: Arc<Schema>, closed_unix_ns: u64) -> Batch {
+    pub(crate) fn close(mut self, schema: Arc<Schema>, closed_unix_ns: u64) -> (Batch, Vec<Undecided>) {
         self.add_columns(&schema.columns);
         for (data, column) in self.columns.iter_mut().zip(&schema.columns) {
             if column.role.per() == Per::Row {
                 set_len(data, self.size.rows);
             }
         }
-        Batch {
+        let batch = Batch {
             sequence: 0,
             route: self.route,
             schema,
@@ -131,7 +149,8 @@ impl OpenBatch {
             trace_ids: self.trace_ids,
             probabilities: self.probabilities,
             closed_unix_ns,
-        }
+        };
+        (batch, self.undecided)
     }
 
     /// Columns that the schema has got since.

@@ -8,12 +8,14 @@ use weir_exchange::{Batch, SchemaId};
 use weir_telemetry::{Counter, Gauge};
 
 use crate::config::QueueLimits;
+use crate::keep::Join;
 use crate::latch::Ticket;
 use crate::metrics::LineMetrics;
 
 /// Something for a judge to do.
 pub(crate) enum Job {
-    Batch(Arc<Batch>),
+    /// With what waits for all judges of the batch.
+    Batch(Arc<Batch>, Option<Arc<Join>>),
     Forget(SchemaId),
     /// A barrier: dropped when everything before it is done.
     Mark(Ticket),
@@ -61,7 +63,7 @@ impl Queue {
     }
 
     /// Queues a batch, or drops and counts it.
-    pub(crate) fn push(&self, batch: &Arc<Batch>) {
+    pub(crate) fn push(&self, batch: &Arc<Batch>, join: Option<&Arc<Join>>) {
         let mut state = self.lock();
         let exchanges = batch.exchanges as u64;
         let bytes = batch.bytes();
@@ -73,7 +75,7 @@ impl Queue {
             state.batches += 1;
             state.bytes += bytes;
             self.waiting.set(state.bytes as f64);
-            self.add(state, Job::Batch(batch.clone()));
+            self.add(state, Job::Batch(batch.clone(), join.cloned()));
         }
     }
 
@@ -109,7 +111,7 @@ impl Queue {
         let Some(job) = state.jobs.pop_front() else {
             return if state.closed { Next::End } else { Next::Tick };
         };
-        if let Job::Batch(batch) = &job {
+        if let Job::Batch(batch, _) = &job {
             state.batches -= 1;
             state.bytes -= batch.bytes();
             self.waiting.set(state.bytes as f64);
@@ -126,7 +128,7 @@ impl Queue {
             std::mem::take(&mut state.jobs)
         };
         for job in left {
-            if let Job::Batch(batch) = job {
+            if let Job::Batch(batch, _) = job {
                 self.too_many.add(batch.exchanges as u64);
             }
         }

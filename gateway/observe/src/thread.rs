@@ -132,6 +132,9 @@ impl TelemetryThread {
             cpu.publish();
             if let Some(governor) = &mut governor {
                 governor.pass(now);
+                if let Some(keeper) = &*common.keeper.load() {
+                    keeper.tick();
+                }
             }
             pause = if taken > 0 { poll } else { (pause * 2).min(poll * IDLE_FACTOR) };
             std::thread::park_timeout(pause);

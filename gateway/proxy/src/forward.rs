@@ -64,7 +64,11 @@ async fn try_endpoints(
     loop {
         let endpoint = pick(endpoints, failed, Stamp::recent())
             .ok_or_else(|| Refusal::NoEndpoint { backend: live.route.rule.target.name.to_string() })?;
-        match send(live, config, endpoint, outgoing, failed.is_some()).await {
+        let sent = send(live, config, endpoint, outgoing, failed.is_some()).await;
+        if let Err(failed) = &sent {
+            live.failed(failed.refusal.error(), Stamp::now());
+        }
+        match sent {
             Err(Failed { unsent: true, .. }) if failed.is_none() && live.route.rule.config.retry => {
                 live.conn.worker.shared.metrics.retries.get(&[&endpoint.backend]).inc();
                 failed = Some(endpoint.id);
@@ -89,6 +93,7 @@ async fn send(
     outgoing: &mut Outgoing,
     fresh: bool,
 ) -> Result<(Reply, Lease), Failed> {
+    live.tries(endpoint, Stamp::now());
     let pools = &live.conn.worker.pools;
     let mut lease = match guarded(live, pools.lease(endpoint, config, fresh)).await {
         Ok(Ok(lease)) => lease,

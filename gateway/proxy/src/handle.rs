@@ -9,7 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use weir_exchange::{End, TraceIds};
+use weir_exchange::{End, SpanFacts, TraceIds};
 
 use crate::body::ReplyBody;
 use crate::clock::Stamp;
@@ -46,9 +46,11 @@ async fn answer(conn: Rc<Conn>, head: Box<Parts>, body: Incoming) -> Result<Resp
     let route = match admit(&conn, &view, &head, &gist).and_then(|()| route(&view, &head, &gist)) {
         Ok(route) => route,
         Err(refusal) => {
-            let trace = trace::join(gist.parent()).ids;
             conn.activity.unread.store(!body.is_end_stream(), Relaxed);
-            return Ok(refuse_unrouted(&conn, &head, trace, &refusal, began));
+            let rule = view.snapshot.tracing.as_ref();
+            let trace = trace::join(&gist, &head.headers, rule).ids;
+            let facts = (rule.is_some() && trace.sampled()).then(|| trace::facts(&conn, &head, &gist));
+            return Ok(refuse_unrouted(&conn, &head, (trace, facts), &refusal, began));
         }
     };
     let owner = Owner::of(Live::begin(&conn, route.clone(), &head, &gist, began));
@@ -151,12 +153,12 @@ fn refuse(owner: Owner, refusal: &Refusal) -> Response<ReplyBody> {
 fn refuse_unrouted(
     conn: &Conn,
     head: &Parts,
-    trace: TraceIds,
+    (trace, facts): (TraceIds, Option<Box<SpanFacts>>),
     refusal: &Refusal,
     began: Stamp,
 ) -> Response<ReplyBody> {
     let response = refusal.response();
-    conn.worker.unrouted(&Unrouted {
+    conn.worker.unrouted(Unrouted {
         began,
         client: conn.peer,
         trace,
@@ -166,6 +168,7 @@ fn refuse_unrouted(
         status: refusal.status().as_u16(),
         response_bytes: response.body().len() as u64,
         error: refusal.error(),
+        facts,
     });
     conn.activity.end(Stamp::now());
     response.map(|bytes| ReplyBody::own(bytes, None))

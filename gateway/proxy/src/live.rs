@@ -12,8 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use smallvec::SmallVec;
 use weir_exchange::exchange::{Content, Encoding};
+use weir_exchange::trace::Attempt;
 use weir_exchange::{
-    End, ErrorType, Exchange, Fate, Handoff, Head, LocalReply, Payload, Side, Timing, shard,
+    End, ErrorType, Exchange, Fate, Handoff, Head, LocalReply, Payload, Side, SpanFacts, Timing, shard,
 };
 use weir_telemetry::log::Access;
 
@@ -137,6 +138,8 @@ pub(crate) struct Live {
     expired: Cell<Option<Expiry>>,
     unwatched: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// What its spans will tell, if they may be exported.
+    facts: RefCell<Option<Box<SpanFacts>>>,
 }
 
 impl Live {
@@ -148,6 +151,10 @@ impl Live {
         began: Stamp,
     ) -> Rc<Self> {
         let probability = if route.observed.observe { conn.worker.draw() } else { 0.0 };
+        let rule = route.rule.tracing.as_ref();
+        let trace = trace::join(gist, &head.headers, rule);
+        let traced = rule.is_some() && (probability > 0.0 || trace.ids.sampled());
+        let facts = traced.then(|| trace::facts(conn, head, gist));
         let mut request = Capture::default();
         request.begin(capture_limit(&route, probability), gist.content_type, gist.content_encoding);
         Rc::new(Self {
@@ -156,7 +163,7 @@ impl Live {
             method: head.method.clone(),
             version: head.version,
             uri: head.uri.clone(),
-            trace: trace::join(gist.parent()),
+            trace,
             probability,
             began,
             upstream_start: Cell::default(),
@@ -174,6 +181,7 @@ impl Live {
             expired: Cell::default(),
             unwatched: Cell::default(),
             waker: RefCell::default(),
+            facts: RefCell::new(facts),
         })
     }
 
@@ -201,6 +209,31 @@ impl Live {
     pub(crate) fn saw_response(&self, chunk: &Bytes, now: Stamp) {
         self.last_byte.set(now);
         self.response.borrow_mut().see(chunk);
+    }
+
+    /// A try to reach this endpoint begins.
+    pub(crate) fn tries(&self, endpoint: &Endpoint, now: Stamp) {
+        if let Some(facts) = &mut *self.facts.borrow_mut() {
+            let server = endpoint.config.authority.clone();
+            facts.attempts.push(Attempt { server, start_ns: now.since(self.began), end_ns: 0, error: None });
+        }
+    }
+
+    /// The try has come to nothing.
+    pub(crate) fn failed(&self, error: ErrorType, now: Stamp) {
+        if let Some(attempt) = self.facts.borrow_mut().as_mut().and_then(|facts| facts.attempts.last_mut()) {
+            (attempt.end_ns, attempt.error) = (now.since(self.began), Some(error));
+        }
+    }
+
+    /// The span that the model server's spans are below: the running try's, or the request's own while no
+    /// spans are exported.
+    pub(crate) fn span_above_server(&self) -> u64 {
+        let ids = &self.trace.ids;
+        match &*self.facts.borrow() {
+            Some(facts) => ids.child((facts.attempts.len() as u32).saturating_sub(1)),
+            None => ids.span_id,
+        }
     }
 
     /// The request goes to this endpoint now.
@@ -373,7 +406,9 @@ impl Live {
     }
 
     fn hand_off(&self, end: End, error: Option<ErrorType>, now: Stamp) {
-        if self.probability <= 0.0 {
+        // An exchange that is not observed is handed off for its spans alone, if the head sampled it.
+        let mut facts = self.facts.take().filter(|_| self.probability > 0.0 || self.trace.ids.sampled());
+        if self.probability <= 0.0 && facts.is_none() {
             return self.route.cells.fate(Fate::Unsampled);
         }
         let offset = |stamp: Stamp| if stamp.0 == 0 { 0 } else { stamp.since(self.began).max(1) };
@@ -382,6 +417,9 @@ impl Live {
             (self.request.borrow_mut().side(), self.response.borrow_mut().side());
         if let Some(reply) = self.local.take() {
             response.total = reply.body.len() as u64;
+            if let Some(facts) = &mut facts {
+                facts.stages = reply.stages;
+            }
             if let Some(rows) = reply.request {
                 (request.payload, request.truncated) = (Payload::Rows(rows), false);
             }
@@ -402,6 +440,7 @@ impl Live {
             error,
             probability: self.probability,
             trace: self.trace.ids,
+            facts,
         };
         let handoff: &Handoff = &self.conn.worker.handoff;
         if handoff.push(exchange).is_err() {

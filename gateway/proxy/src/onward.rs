@@ -10,7 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::fields::Field;
 use crate::headers::Hop;
-use crate::trace::{self, Joined};
+use crate::trace::Joined;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -49,6 +49,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) http2: bool,
     pub(crate) forwarding: &'a Forwarding,
     pub(crate) trace: &'a Joined,
+    /// The span that the model server's are below.
+    pub(crate) span_id: u64,
     /// Length of the body, if it is known before it has passed.
     pub(crate) length: Option<u64>,
 }
@@ -62,12 +64,13 @@ impl Onward<'_> {
             match Field::of(name) {
                 Field::Host | Field::Expect | Field::TraceParent => {}
                 Field::ContentLength => came.length = true,
-                Field::TraceState if !self.trace.keeps_state => {}
+                Field::TraceState if !self.trace.passes_state() => {}
                 Field::ForwardedFor => came.forwarded_for = trusted,
                 Field::ForwardedProto | Field::ForwardedHost if !trusted => {}
                 Field::Forwarded => came.forwarded = trusted,
                 Field::Via => came.via = true,
                 field if field.is_hop() || self.hop.names(name) => {}
+                Field::Other if self.trace.owns(name) => {}
                 field => {
                     came.proto |= field == Field::ForwardedProto;
                     came.host |= field == Field::ForwardedHost;
@@ -94,7 +97,7 @@ impl Onward<'_> {
             self.add(came.forwarded, &header::FORWARDED, value, sink);
         });
         self.add(came.via, &header::VIA, if self.http2 { b"2.0 weir" } else { b"1.1 weir" }, sink);
-        sink.put(&trace::TRACEPARENT, &self.trace.parent());
+        self.trace.write(self.span_id, sink);
     }
 
     /// Writes a field that is a list: behind what came, if that is kept.
@@ -163,6 +166,8 @@ impl Forwarding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Gist;
+    use crate::trace;
 
     const CAME: &[(&str, &str)] = &[
         ("x-forwarded-for", "10.0.0.9"),
@@ -188,7 +193,8 @@ mod tests {
             host: host.as_ref(),
             http2: host.is_none(),
             forwarding: &Forwarding::new(ip.parse().unwrap(), trusted),
-            trace: &trace::join(None),
+            trace: &trace::join(&Gist::default(), &HeaderMap::new(), None),
+            span_id: 7,
             length,
         };
         let (mut map, mut text) = (HeaderMap::new(), Vec::new());

@@ -89,6 +89,7 @@ impl Outgoing {
             http2: self.head.version == Version::HTTP_2,
             forwarding: &live.conn.forwarding,
             trace: &live.trace,
+            span_id: live.span_above_server(),
             length,
         };
         onward.write(sink);

@@ -12,6 +12,7 @@ use weir_exchange::{ObservedRoute, RouteId};
 use crate::metrics::{ProxyMetrics, RouteCells};
 use crate::router::Router;
 use crate::seam::LocalModel;
+use crate::trace::TraceRule;
 use crate::upstream::{Endpoint, EndpointBook};
 
 /// Route numbers by name, the same for one name over all generations.
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub(crate) trusted_proxies: bool,
     /// Share of exchanges that get a line in the access log.
     pub(crate) access_share: f64,
+    /// For requests that no route took; `None`: no spans are exported.
+    pub(crate) tracing: Option<TraceRule>,
     pub(crate) router: Router,
     pub(crate) routes: Vec<Arc<RouteRule>>,
     pub(crate) backends: Vec<Arc<Target>>,
@@ -60,8 +63,9 @@ pub struct Snapshot {
 pub(crate) struct RouteRule {
     pub(crate) config: Route,
     pub(crate) observed: ObservedRoute,
-    pub(crate) http_route: Arc<str>,
     pub(crate) target: Arc<Target>,
+    /// `None`: no spans are exported.
+    pub(crate) tracing: Option<TraceRule>,
 }
 
 /// A backend, ready to be asked.
@@ -107,6 +111,7 @@ impl Snapshot {
             client_idle: config.timeouts.client_idle,
             trusted_proxies: config.gateway.trusted_proxies,
             access_share: config.log.access,
+            tracing: rule_of(config, config.tracing.sample),
             router,
             routes,
             backends,
@@ -190,13 +195,19 @@ impl RouteRule {
             model_version_header: config.model_version_header.as_deref().map(lower),
             model_from_request: config.model_from_request,
             capture_limit: config.capture_limit,
+            pattern: match &config.path {
+                PathMatch::Exact(path) => path.as_str().into(),
+                PathMatch::Prefix(path) => format!("{path}*").into(),
+            },
         };
-        let http_route = match &config.path {
-            PathMatch::Exact(path) => path.as_str().into(),
-            PathMatch::Prefix(path) => format!("{path}*").into(),
-        };
-        Self { config, observed, http_route, target }
+        let sample = config.sample.unwrap_or(parts.config.tracing.sample);
+        Self { tracing: rule_of(parts.config, sample), config, observed, target }
     }
+}
+
+/// How traces begin and go on, if spans are exported.
+fn rule_of(config: &Config, sample: f64) -> Option<TraceRule> {
+    config.tracing.otlp.as_ref().map(|_| TraceRule::new(&config.tracing, sample))
 }
 
 fn lower(name: &str) -> Arc<str> {
@@ -208,8 +219,9 @@ fn lower(name: &str) -> Arc<str> {
 pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) routes: Vec<Rc<RouteView>>,
-    /// Cells of requests that no route took.
+    /// What requests that no route took are counted and traced as.
     pub(crate) unrouted: Rc<RouteCells>,
+    pub(crate) unrouted_as: Arc<ObservedRoute>,
 }
 
 /// A route on one worker.
@@ -229,7 +241,8 @@ impl View {
     pub(crate) fn new(snapshot: Arc<Snapshot>, cells: &mut CellBook, metrics: &ProxyMetrics) -> Self {
         let routes = snapshot.routes.iter().map(|rule| cells.view(rule, metrics)).collect();
         let unrouted = cells.unrouted(metrics);
-        Self { snapshot, routes, unrouted }
+        let unrouted_as = Arc::new(ObservedRoute { observe: false, ..ObservedRoute::named("", None) });
+        Self { snapshot, routes, unrouted, unrouted_as }
     }
 }
 
@@ -239,9 +252,9 @@ impl CellBook {
 
     fn view(&mut self, rule: &Arc<RouteRule>, metrics: &ProxyMetrics) -> Rc<RouteView> {
         let observed = Arc::new(rule.observed.clone());
-        let new = || RouteCells::new(metrics, &observed.name, rule.http_route.clone());
+        let new = || RouteCells::new(metrics, &observed.name, observed.pattern.clone());
         let cells = self.0.entry(observed.id).or_insert_with(new).clone();
-        cells.set_http_route(rule.http_route.clone());
+        cells.set_http_route(observed.pattern.clone());
         Rc::new(RouteView { rule: rule.clone(), observed, cells })
     }
 

@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use slab::Slab;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
-use weir_exchange::{ErrorType, Handoff, TraceIds};
+use weir_exchange::{
+    End, ErrorType, Exchange, Handoff, Head, ObservedRoute, Side, SpanFacts, Timing, TraceIds,
+};
 use weir_telemetry::log::{Access, Logger};
 use weir_telemetry::{Counter, Gauge};
 
@@ -249,7 +251,7 @@ impl Worker {
 
     /// Counts and logs a request of which nothing was read, or nothing that makes sense.
     pub(crate) fn unheard(&self, client: std::net::IpAddr, status: u16, error: ErrorType) {
-        self.unrouted(&Unrouted {
+        self.unrouted(Unrouted {
             began: Stamp::now(),
             client,
             trace: TraceIds::default(),
@@ -259,14 +261,16 @@ impl Worker {
             status,
             response_bytes: 0,
             error,
+            facts: None,
         });
     }
 
-    /// Counts and logs a request that no route took.
-    pub(crate) fn unrouted(&self, request: &Unrouted<'_>) {
+    /// Counts and logs a request that no route took, and hands it off for its spans.
+    pub(crate) fn unrouted(&self, request: Unrouted<'_>) {
         let duration_ns = Stamp::now().since(request.began);
         let error = Some(request.error);
-        self.view().unrouted.count(&Counted {
+        let view = self.view();
+        view.unrouted.count(&Counted {
             method: request.method,
             version: request.version,
             status: request.status,
@@ -291,6 +295,10 @@ impl Worker {
             error,
             upstream: None,
         });
+        if request.facts.is_some() {
+            // What finds no room is lost with nobody to count it: a request without a route has no fate.
+            let _ = self.handoff.push(request.into_exchange(view.unrouted_as.clone(), duration_ns));
+        }
     }
 
     /// Looks at every deadline, closes what idles, and publishes what this worker alone knows.
@@ -329,6 +337,25 @@ pub(crate) struct Unrouted<'a> {
     pub(crate) status: u16,
     pub(crate) response_bytes: u64,
     pub(crate) error: ErrorType,
+    /// If its spans are to be exported.
+    pub(crate) facts: Option<Box<SpanFacts>>,
+}
+
+impl Unrouted<'_> {
+    fn into_exchange(self, route: Arc<ObservedRoute>, end_ns: u64) -> Exchange {
+        Exchange {
+            route,
+            head: Head { status: self.status, ..Head::default() },
+            request: Side::default(),
+            response: Side { total: self.response_bytes, ..Side::default() },
+            timing: Timing { start_unix_ns: self.began.unix_ns(), end_ns, ..Timing::default() },
+            end: End::Refused,
+            error: Some(self.error),
+            probability: 0.0,
+            trace: self.trace,
+            facts: self.facts,
+        }
+    }
 }
 
 /// A worker's CPU time against the wall's, once a second.

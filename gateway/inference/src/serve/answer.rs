@@ -10,6 +10,7 @@ use weir_exchange::{LocalReply, LocalRequest, ModelFault, ObservedRoute, Protoco
 use crate::about::{Feature, Kind};
 use crate::model::Model;
 use crate::serve::address;
+use crate::serve::clock::Clock;
 
 /// A model under the name it is served by.
 #[derive(Debug)]
@@ -82,9 +83,11 @@ impl Answerer {
         Some(LocalReply { fault: Some(ModelFault::Client), ..self.reply(404, body) })
     }
 
-    pub(super) fn predict(&self, request: &LocalRequest, rows: Box<Table>) -> LocalReply {
+    pub(super) fn predict(&self, request: &LocalRequest, rows: Box<Table>, clock: &mut Clock) -> LocalReply {
         let mut reply = Box::<Reply>::default();
+        clock.began();
         let refused = self.model.predict(&rows, &mut reply).err();
+        clock.predicted();
         if let Some(error) = refused {
             let refusal = self.refuse(&request.route, 400, &error.to_string());
             return LocalReply { request: Some(rows), ..refusal };
@@ -96,7 +99,8 @@ impl Answerer {
         // What the body says of the model, whoever looks at the columns must know too.
         reply.model.push_str(&self.info.name);
         reply.model_version.push_str(&self.info.version);
-        LocalReply { request: Some(rows), reply: Some(reply), ..self.reply(200, body) }
+        let stages = Some(Box::new(clock.encoded()));
+        LocalReply { request: Some(rows), reply: Some(reply), stages, ..self.reply(200, body) }
     }
 
     /// The answer when predicting panicked: the route's protocol may be what was wrong, so the plainest
@@ -121,6 +125,7 @@ impl Answerer {
             request: None,
             reply: None,
             fault: None,
+            stages: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod clock;
 
 use std::cell::RefCell;
 use std::io;
@@ -17,6 +18,7 @@ use weir_exchange::{LocalReply, LocalRequest, Table};
 
 use crate::model::Model;
 use answer::Answerer;
+use clock::Clock;
 
 /// How a model is served.
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ struct Job {
     request: LocalRequest,
     /// The rows, if they were decoded before the request turned out to be long.
     rows: Option<Box<Table>>,
+    clock: Clock,
     reply: Box<dyn FnOnce(LocalReply) + Send>,
 }
 
@@ -78,6 +81,7 @@ impl Served {
 
     /// Answers a request, or queues it. Never blocks.
     pub fn submit(&self, request: LocalRequest, reply: Box<dyn FnOnce(LocalReply) + Send>) -> Submitted {
+        let mut clock = Clock::start();
         let long = request.encoding != Encoding::Identity || request.body.len() > IN_PLACE_BYTES;
         let done = guarded(&self.answerer, || {
             if request.method == Method::Get {
@@ -93,14 +97,15 @@ impl Served {
                 Ok(rows) => rows,
                 Err(refused) => return Ok(refused),
             };
+            clock.decoded();
             if self.answerer.nanoseconds(rows.rows) > IN_PLACE_NS {
                 return Err(Some(rows));
             }
-            Ok(self.answerer.predict(&request, rows))
+            Ok(self.answerer.predict(&request, rows, &mut clock))
         });
         match done {
             Ok(Ok(answer)) => Submitted::Now(Box::new(answer)),
-            Ok(Err(rows)) => self.enqueue(Job { request, rows, reply }),
+            Ok(Err(rows)) => self.enqueue(Job { request, rows, clock, reply }),
             Err(failed) => Submitted::Now(Box::new(failed)),
         }
     }
@@ -137,10 +142,13 @@ fn work(answerer: &Answerer, jobs: &Mutex<Receiver<Job>>) {
     loop {
         // One thread waits in the channel, the others for it: whoever is woken lets the next one in.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { request, rows, reply }) = job else { return };
-        let answered = guarded(answerer, || match rows.map_or_else(|| decode(answerer, &request), Ok) {
-            Ok(rows) => answerer.predict(&request, rows),
-            Err(refused) => refused,
+        let Ok(Job { request, rows, mut clock, reply }) = job else { return };
+        let answered = guarded(answerer, || {
+            let decoded = rows.map_or_else(|| decode(answerer, &request).inspect(|_| clock.decoded()), Ok);
+            match decoded {
+                Ok(rows) => answerer.predict(&request, rows, &mut clock),
+                Err(refused) => refused,
+            }
         });
         // A panic of the receiver is not ours, but the thread must live on.
         let _ = catch_unwind(AssertUnwindSafe(|| reply(answered.unwrap_or_else(|failed| failed))));

@@ -153,6 +153,7 @@ pub(crate) fn exchange(route: &Arc<ObservedRoute>, request: &str, response: &str
         error: None,
         probability: 1.0,
         trace: TraceIds::default(),
+        facts: None,
     }
 }
 
