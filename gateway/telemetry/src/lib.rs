@@ -6,6 +6,7 @@
 
 mod bridge;
 mod check;
+pub mod export;
 pub mod exposition;
 pub mod family;
 pub mod log;
