@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use weir_config::{Artifact, Backend, BackendKind, Config, Local, Misfit, Plugin};
+use weir_exchange::LoadSpan;
 use weir_inference::{Algorithm, Model, ServeOptions, Served, TrainOptions};
 use weir_plugin::{Host, HostOptions, Limits, LoadError, LoadFault, PluginSpec, Set};
 use weir_proxy::LocalModel;
-use weir_telemetry::Registry;
 use weir_telemetry::log::{Field, Logger};
+use weir_telemetry::{Registry, spans};
 
 use crate::cli::CliError;
 use crate::seams::InProcess;
+use crate::tracing::Tracer;
 
 /// SHA-256 of a file, or of what is compiled in.
 pub(crate) type Sha = [u8; 32];
@@ -48,6 +52,10 @@ struct Loaded {
     digest: Sha,
     config: Local,
     served: Arc<Served>,
+    load: Arc<LoadSpan>,
+    /// When loading began and ended, Unix time in ns.
+    took: (u64, u64),
+    announced: Arc<AtomicBool>,
 }
 
 /// The plugins of a generation, and what they were made from.
@@ -103,6 +111,7 @@ impl Workshop {
     }
 
     fn load(&self, digest: Sha, bytes: Option<&[u8]>, local: &Local) -> Result<Loaded, CliError> {
+        let began = unix_ns();
         let model = match bytes {
             Some(bytes) => Arc::new(Model::from_bytes(bytes)?),
             None => self.churn()?,
@@ -113,7 +122,14 @@ impl Workshop {
         let (name, version) = (served.name(), served.version());
         let fields = [("model", Field::from(name)), ("model_version", Field::from(version))];
         self.logger.info("model loaded", &fields);
-        Ok(Loaded { digest, config: local.clone(), served })
+        Ok(Loaded {
+            digest,
+            config: local.clone(),
+            served,
+            load: Arc::new(LoadSpan::new(fastrand::u128(1..), fastrand::u64(1..))),
+            took: (began, unix_ns()),
+            announced: Arc::default(),
+        })
     }
 
     /// `builtin:churn`, trained when first asked for: well under a second, and no binary blob in the sources.
@@ -163,8 +179,20 @@ impl Workshop {
 impl Models {
     /// As the request path asks them.
     pub(crate) fn seams(&self) -> HashMap<Arc<str>, Arc<dyn LocalModel>> {
-        let seam = |loaded: &Loaded| Arc::new(InProcess(loaded.served.clone())) as Arc<dyn LocalModel>;
+        let seam = |loaded: &Loaded| {
+            Arc::new(InProcess(loaded.served.clone(), loaded.load.clone())) as Arc<dyn LocalModel>
+        };
         self.0.iter().map(|(name, loaded)| (name.clone(), seam(loaded))).collect()
+    }
+
+    /// Exports the span of each one's loading, once.
+    pub(crate) fn announce(&self, tracer: Option<&Tracer>) {
+        let Some(tracer) = tracer else { return };
+        for Loaded { served, load, took, announced, .. } in self.0.values() {
+            if !announced.swap(true, Relaxed) {
+                tracer.exporter().offer(spans::load_model(load, served.name(), served.version(), *took));
+            }
+        }
     }
 
     /// What they were made from.
@@ -257,6 +285,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("it has {} bytes, more than {LONGEST}", meta.len()));
     }
     fs::read(path).map_err(|error| error.to_string())
+}
+
+fn unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 fn shown(artifact: &Artifact) -> String {

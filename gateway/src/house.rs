@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
-use weir_observe::{Line, Metrics as LineMetrics, RecentVerdicts};
+use weir_observe::{KeepRule, Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
 use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages};
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
@@ -20,6 +20,7 @@ use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
 use crate::seams::{TrafficPort, Verdicts, admin_hosts, line_config};
 use crate::status::{ModelLoaded, Status, StatusParts};
+use crate::tracing::{Tracer, Tracers};
 use crate::watch::Watch;
 
 /// Verdicts remembered for the admin API.
@@ -32,6 +33,7 @@ pub(crate) struct House {
     pub(crate) reloads: ReloadMetrics,
     pub(crate) registry: Registry,
     pub(crate) workshop: Workshop,
+    pub(crate) tracers: Tracers,
     line_metrics: LineMetrics,
     ids: RouteIds,
     endpoints: Arc<EndpointBook>,
@@ -60,6 +62,7 @@ impl House {
             ids: RouteIds::default(),
             endpoints: Arc::default(),
             workshop: Workshop::new(config, &registry, &logger)?,
+            tracers: Tracers::new(&registry, &logger)?,
             registry,
             logger,
         })
@@ -69,15 +72,21 @@ impl House {
     pub(crate) fn prepare(&self, loaded: Loaded, number: u64) -> Result<Prepared, Refused> {
         let models = self.workshop.models(&loaded.config);
         let plugins = self.workshop.plugins(&loaded.config);
-        let (models, plugins) = match (models, plugins) {
-            (Ok(models), Ok(plugins)) => (models, plugins),
-            (models, plugins) => {
-                let what = if models.is_err() { What::Model } else { What::Plugin };
-                let misfits = [models.err(), plugins.err()].into_iter().flatten().flatten().collect();
-                return Err(Refused::new(what, loaded.faults(misfits)));
+        let tracer = self.tracers.prepare(&loaded.config);
+        let (models, plugins, tracer) = match (models, plugins, tracer) {
+            (Ok(models), Ok(plugins), Ok(tracer)) => (models, plugins, tracer),
+            (models, plugins, tracer) => {
+                let what = match (&models, &plugins) {
+                    (Err(_), _) => What::Model,
+                    (_, Err(_)) => What::Plugin,
+                    _ => What::Config,
+                };
+                let tracing = tracer.err().map(|misfit| vec![misfit]);
+                let misfits = [models.err(), plugins.err(), tracing].into_iter().flatten().flatten();
+                return Err(Refused::new(what, loaded.faults(misfits.collect())));
             }
         };
-        Ok(Prepared::assemble(number, loaded, (models, plugins), (&self.ids, &self.endpoints)))
+        Ok(Prepared::assemble(number, loaded, (models, plugins, tracer), (&self.ids, &self.endpoints)))
     }
 
     /// Binds, starts every thread, and puts the first generation in force.
@@ -111,6 +120,13 @@ impl House {
         }
         let parts = RunningParts { house: self, source, status, proxy, line, admin, bound, control, watch };
         Ok(Running::new(parts, prepared))
+    }
+
+    /// Who decides which spans are kept, if any are exported.
+    pub(crate) fn keeper(&self, config: &Config, tracer: Option<&Tracer>) -> Option<Keeper> {
+        let rule = KeepRule { rest: config.tracing.rest, budget: config.tracing.budget };
+        let sink = Arc::new(tracer?.clone());
+        Some(Keeper::new(rule, sink, &self.line_metrics, self.proxy_metrics.durations()))
     }
 
     fn proxy_parts(

@@ -13,4 +13,5 @@ mod running;
 mod runtime;
 mod seams;
 mod status;
+mod tracing;
 mod watch;

@@ -20,6 +20,8 @@ use crate::watch::{Noticed, Nudge, Watch};
 
 /// What judges get to see what is queued to them at the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What the collector gets to take the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 /// What the log gets to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,7 @@ struct InForce {
 impl Running {
     /// Puts the first generation in force.
     pub(crate) fn new(mut parts: RunningParts, prepared: Prepared) -> Self {
-        let in_force = put_in_force(&mut parts, prepared);
+        let in_force = put_in_force(&mut parts, prepared, None);
         Self { parts, in_force }
     }
 
@@ -112,7 +114,7 @@ impl Running {
                 }
                 let main = changed.first().copied().unwrap_or(What::Config);
                 self.parts.status.reloaded(main, ReloadOutcome::Applied, None);
-                self.in_force = put_in_force(&mut self.parts, *prepared);
+                self.in_force = put_in_force(&mut self.parts, *prepared, Some(&self.in_force));
                 self.say_applied(&changed, began.elapsed());
                 Ok(Reloaded::Applied)
             }
@@ -191,6 +193,9 @@ impl Running {
         if !parts.line.shut_down(LAST_WORDS) {
             logger.warn("a judge did not end in time, its last batches are lost", &[]);
         }
+        if !parts.house.tracers.finish(LAST_SPANS) {
+            logger.warn("spans were left that the collector did not take in time", &[]);
+        }
         parts.admin.stop();
         drop(parts.control);
         logger.info("stopped", &[("requests_cut_off", Field::from(cut))]);
@@ -200,8 +205,8 @@ impl Running {
 }
 
 /// Stores that cannot fail: after this the new generation answers.
-fn put_in_force(parts: &mut RunningParts, prepared: Prepared) -> InForce {
-    let Prepared { number, loaded, snapshot, models, plugins, fingerprint } = prepared;
+fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&InForce>) -> InForce {
+    let Prepared { number, loaded, snapshot, models, plugins, tracer, fingerprint } = prepared;
     let house = &parts.house;
     let routes: Vec<_> = snapshot.observed().cloned().map(Arc::new).collect();
     parts.line.declare(&routes);
@@ -210,6 +215,12 @@ fn put_in_force(parts: &mut RunningParts, prepared: Prepared) -> InForce {
     let keep: Vec<&str> = change.keep.iter().map(|key| &**key).collect();
     let new = change.new.into_iter().map(|judge| Box::new(PluginSeat(judge)) as Box<dyn Judge>).collect();
     parts.line.change_judges(&keep, new);
+    models.announce(tracer.as_ref());
+    let other = house.tracers.keep(tracer.clone());
+    // The old one is kept as long as nothing of it changes: it has learnt from the traffic.
+    if other || before.is_none_or(|before| before.loaded.config.tracing != loaded.config.tracing) {
+        parts.line.set_keeper(house.keeper(&loaded.config, tracer.as_ref()));
+    }
     parts.proxy.publish(snapshot.clone());
     parts.status.in_force(snapshot.clone(), &loaded);
     house.reloads.in_force(number, loaded.hash());

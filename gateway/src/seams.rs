@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use weir_admin::Pages;
 use weir_config::Config;
-use weir_exchange::{Batch, LocalRequest, SchemaId, Verdict};
+use weir_exchange::{Batch, LoadSpan, LocalRequest, SchemaId, Verdict};
 use weir_inference::{Served, Submitted};
 use weir_observe::{BatchLimits, Judge, LineConfig, RecentVerdicts, SchemaLimits, VerdictSink};
 use weir_plugin::PluginJudge;
@@ -16,11 +16,15 @@ use weir_proxy::{LocalModel, Predicted, TrafficPages};
 use weir_telemetry::log::{Field, Logger};
 
 /// A model on its own pool, as the request path asks it.
-pub(crate) struct InProcess(pub(crate) Arc<Served>);
+pub(crate) struct InProcess(pub(crate) Arc<Served>, pub(crate) Arc<LoadSpan>);
 
 impl LocalModel for InProcess {
     fn labels(&self) -> [Arc<str>; 2] {
         [self.0.name().into(), self.0.version().into()]
+    }
+
+    fn load_span(&self) -> Option<Arc<LoadSpan>> {
+        Some(self.1.clone())
     }
 
     fn predict(&self, request: LocalRequest) -> Predicted {

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
+use weir_exchange::Privacy;
 
 use crate::effective::effective;
 use crate::fault::{Fault, Faults, Place, Source};
@@ -36,6 +38,8 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
     pub telemetry: Telemetry,
     pub tracing: Tracing,
+    /// `None`: nothing is hidden.
+    pub privacy: Option<Arc<Privacy>>,
     pub log: Log,
     /// The folder that relative paths were resolved against.
     pub base: PathBuf,

@@ -13,6 +13,7 @@ use crate::key::{Table, meant, section};
 use crate::kind::{Named, Shape, Sub, Tables};
 use crate::limits::{Limits, Log, Telemetry, Timeouts};
 use crate::plugin::PluginKeys;
+use crate::privacy::PrivacyKeys;
 use crate::reader::{At, Reader};
 use crate::route::RouteKeys;
 use crate::section::{Keys, Section, in_order};
@@ -37,6 +38,8 @@ section! {
         pub(crate) telemetry: Telemetry = default("{}", Sub::<Telemetry>::NEW);
         /// Which traces are kept, and where their spans go.
         pub(crate) tracing: TracingKeys = default("{}", Sub::<TracingKeys>::NEW);
+        /// What nobody may see of the bodies.
+        pub(crate) privacy: PrivacyKeys = default("{}", Sub::<PrivacyKeys>::NEW);
         /// What is written to standard error.
         pub(crate) log: Log = default("{}", Sub::<Log>::NEW);
     }
@@ -100,6 +103,7 @@ impl File {
             plugins: self.plugin.into_iter().filter_map(|plugin| plugin.resolve(base)).collect(),
             telemetry,
             tracing: self.tracing.resolve(base, reader),
+            privacy: self.privacy.resolve(reader),
             log: self.log,
             base: base.to_owned(),
         }

@@ -18,6 +18,7 @@ mod limits;
 mod manual;
 mod places;
 mod plugin;
+mod privacy;
 mod reader;
 mod reload;
 mod route;

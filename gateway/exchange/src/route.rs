@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::privacy::Privacy;
+use crate::trace::LoadSpan;
+
 /// A route's number, the same for one name over all generations of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub u32);
@@ -149,6 +152,10 @@ pub struct ObservedRoute {
     /// labels).
     pub model_from_request: bool,
     /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
+    /// Fields that are hidden before they are looked at.
+    pub privacy: Option<Arc<Privacy>>,
+    /// The loading of its local model.
+    pub loaded: Option<Arc<LoadSpan>>,
     /// Path pattern, the `http.route` of its requests.
     pub pattern: Arc<str>,
     pub capture_limit: usize,
@@ -171,6 +178,8 @@ impl ObservedRoute {
             model_version_header: None,
             model_from_request: false,
             capture_limit: 1 << 20,
+            privacy: None,
+            loaded: None,
             pattern: Arc::default(),
         }
     }

@@ -11,6 +11,7 @@ use weir_telemetry::{Counter, Gauge};
 
 use crate::config::{BatchLimits, SchemaLimits};
 use crate::directory::{Directory, Pair};
+use crate::hide::hide;
 use crate::judge::Panel;
 use crate::keep::{self, Join, Keeper};
 use crate::metrics::{BatchCells, Capped, Closed, LineMetrics};
@@ -118,6 +119,10 @@ impl Batcher {
         let state = self.routes[at].as_mut().expect("`route` has just made it");
         let mut tables = state.tables.take().unwrap_or_default();
         let reading = self.reader.read(shard, &mut exchange, outcome, &mut tables);
+        if let Some(privacy) = &exchange.route.privacy {
+            let read::Tables { request, reply } = &mut *tables;
+            [request, &mut reply.outputs, &mut reply.scores].into_iter().for_each(|t| hide(privacy, t));
+        }
         state.fates[reading.fate() as usize].bump(1);
         self.count_errors(&exchange.route, "request", reading.request);
         self.count_errors(&exchange.route, "response", reading.response);

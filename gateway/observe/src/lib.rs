@@ -8,6 +8,7 @@ mod batcher;
 pub mod config;
 mod directory;
 pub mod governor;
+mod hide;
 pub mod judge;
 pub mod keep;
 mod latch;

@@ -100,6 +100,11 @@ impl ProxyMetrics {
         }
     }
 
+    /// `http_server_request_duration_seconds`.
+    pub fn durations(&self) -> Family<Histogram> {
+        self.requests.clone()
+    }
+
     fn register(&self, registry: &Registry) -> Result<(), RegistryError> {
         for family in [&self.errors, &self.fates, &self.body_bytes, &self.connections] {
             registry.family(family)?;

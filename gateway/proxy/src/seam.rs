@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use weir_exchange::{LocalReply, LocalRequest};
+use weir_exchange::{LoadSpan, LocalReply, LocalRequest};
 
 /// A model that Weir runs itself.
 pub trait LocalModel: Send + Sync {
     /// Its name and version: the labels of a route until a reply named others.
     fn labels(&self) -> [Arc<str>; 2];
+
+    /// The span of its loading, for the first requests to point at.
+    fn load_span(&self) -> Option<Arc<LoadSpan>> {
+        None
+    }
 
     /// Answers at once, later, or not at all because its queue is full.
     fn predict(&self, request: LocalRequest) -> Predicted;

@@ -195,6 +195,11 @@ impl RouteRule {
             model_version_header: config.model_version_header.as_deref().map(lower),
             model_from_request: config.model_from_request,
             capture_limit: config.capture_limit,
+            privacy: parts.config.privacy.clone(),
+            loaded: match &target.kind {
+                TargetKind::Local(model) => model.load_span(),
+                TargetKind::Forward { .. } => None,
+            },
             pattern: match &config.path {
                 PathMatch::Exact(path) => path.as_str().into(),
                 PathMatch::Prefix(path) => format!("{path}*").into(),

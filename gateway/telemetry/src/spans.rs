@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use weir_exchange::trace::{Attempt, Stages};
-use weir_exchange::{End, ErrorType, KeptTrace, TraceIds, Traced};
+use weir_exchange::{End, ErrorType, KeptTrace, LoadSpan, Traced};
 
 /// The flag of a span that says whether its parent was in another process, and that it was.
 const HAS_IS_REMOTE: u32 = 0x100;
@@ -36,13 +36,13 @@ pub fn spans(kept: &KeptTrace) -> Vec<Span> {
 }
 
 /// The span of a model's loading; times in Unix ns.
-pub fn load_model(ids: &TraceIds, model: &str, version: &str, (start, end): (u64, u64)) -> Span {
+pub fn load_model(load: &LoadSpan, model: &str, version: &str, (start, end): (u64, u64)) -> Span {
     let attributes = vec![text("weir.model", model), text("weir.model_version", version)];
     let name = "load_model".to_owned();
     Span {
         attributes,
         flags: 1 | HAS_IS_REMOTE,
-        ..span(ids.trace_id, ids.span_id, 0, (name, SpanKind::Internal), (start, end))
+        ..span(load.trace_id, load.span_id, 0, (name, SpanKind::Internal), (start, end))
     }
 }
 
@@ -69,9 +69,12 @@ fn server(kept: &KeptTrace) -> Span {
             ..Event::default()
         });
     }
+    let load = route.loaded.as_ref().filter(|load| load.takes_link());
+    let links = load.map(|load| link(load.trace_id, load.span_id, "served_by_load"));
     Span {
         attributes,
         events,
+        links: links.into_iter().collect(),
         flags: u32::from(ids.sampled()) | HAS_IS_REMOTE | remote,
         status: status(failed.as_deref(), traced),
         ..span(ids.trace_id, ids.span_id, ids.parent_id, (name, SpanKind::Server), times)
@@ -159,12 +162,7 @@ fn client(traced: &Traced, n: usize, attempt: &Attempt) -> Span {
     if let Some(error) = &failed {
         attributes.push(text("error.type", error));
     }
-    let links = n.checked_sub(1).map(|before| Link {
-        trace_id: ids.trace_id.to_be_bytes().to_vec(),
-        span_id: ids.child(before as u32).to_be_bytes().to_vec(),
-        attributes: vec![text("weir.link", "retry_of")],
-        ..Link::default()
-    });
+    let links = n.checked_sub(1).map(|before| link(ids.trace_id, ids.child(before as u32), "retry_of"));
     Span {
         attributes,
         links: links.into_iter().collect(),
@@ -225,6 +223,16 @@ fn span(
         start_time_unix_nano: start,
         end_time_unix_nano: end.max(start),
         ..Span::default()
+    }
+}
+
+/// A link, and what it says in `weir.link`.
+fn link(trace_id: u128, span_id: u64, what: &str) -> Link {
+    Link {
+        trace_id: trace_id.to_be_bytes().to_vec(),
+        span_id: span_id.to_be_bytes().to_vec(),
+        attributes: vec![text("weir.link", what)],
+        ..Link::default()
     }
 }
 

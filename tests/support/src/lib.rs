@@ -1,6 +1,7 @@
 //! What the tests of the binary share: the binary itself, both ends of a connection, and strict readers of
 //! what it says.
 
+pub mod collector;
 mod gateway;
 pub mod h2;
 mod logs;
