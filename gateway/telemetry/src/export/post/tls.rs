@@ -50,7 +50,7 @@ fn bundle(pem: &[u8]) -> Result<RootCertStore, PostFault> {
     Ok(trusted)
 }
 
-/// The authorities this system trusts. Single files that cannot be read are passed over, as every client does.
+/// The authorities this system trusts. Single files that cannot be read are passed over, as clients do.
 fn native() -> Result<RootCertStore, PostFault> {
     let mut trusted = RootCertStore::empty();
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
