@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
-use weir_observe::{KeepRule, Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
+use weir_observe::{KeepRule, Keeper, KeeperParts, Line, Metrics as LineMetrics, RecentVerdicts, TraceSink};
 use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages};
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
@@ -125,8 +125,11 @@ impl House {
     /// Who decides which spans are kept, if any are exported.
     pub(crate) fn keeper(&self, config: &Config, tracer: Option<&Tracer>) -> Option<Keeper> {
         let rule = KeepRule { rest: config.tracing.rest, budget: config.tracing.budget };
-        let sink = Arc::new(tracer?.clone());
-        Some(Keeper::new(rule, sink, &self.line_metrics, self.proxy_metrics.durations()))
+        let spans = tracer.map(|tracer| (rule, Arc::new(tracer.clone()) as Arc<dyn TraceSink>));
+        let records = None;
+        let any = spans.is_some() || records.is_some();
+        let parts = KeeperParts { spans, records };
+        any.then(|| Keeper::new(parts, &self.line_metrics, self.proxy_metrics.durations()))
     }
 
     fn proxy_parts(

@@ -57,10 +57,10 @@ def running(bench, names, body, cores):
         backend.stop()
 
 
-def main_table(bench, body, cores, rounds=None):
-    """CPU per request and requests per second at full load; the ratio to nginx within each round."""
+def main_table(bench, body, cores, rounds=None, names=None, base="nginx"):
+    """CPU per request and requests per second at full load; the ratio to the base within each round."""
     load = bench.load().prepare(body.request)
-    with running(bench, bench.names, body, cores) as started:
+    with running(bench, names or bench.names, body, cores) as started:
         for peer in started:
             load.full(peer.port, bench.connections, 1)
         before = {peer.name: peer.observed() for peer in started}
@@ -69,7 +69,7 @@ def main_table(bench, body, cores, rounds=None):
             for peer in turned(started, number):
                 table[peer.name].append(full_run(bench, load, peer, len(cores)))
         fates = {peer.name: _difference(before[peer.name], peer.observed()) for peer in started}
-    reference = table.get("nginx")
+    reference = table.get(base)
     return {name: {**summary(runs, reference), "telemetry": fates[name]} for name, runs in table.items()}
 
 
@@ -98,6 +98,23 @@ def sizes(bench, cores):
         tables[name] = {
             "request_bytes": len(body.request), "response_bytes": len(body.response), "peers": table}
     return tables
+
+
+def tracing(bench, cores):
+    """The three plugins without spans, with those of 1 % of the traces, and of all, beside each other."""
+    load, body, names = bench.load(), bodies.reference(), ["weir-plugins", *peers.TRACED]
+    load.prepare(body.request)
+    table = {name: [] for name in names}
+    with running(bench, names, body, cores) as started:
+        for peer in started:
+            load.full(peer.port, bench.connections, 1)
+        exported = {peer.name: peer.exported() for peer in started}
+        for number in range(2 * bench.rounds):
+            for peer in turned(started, number):
+                table[peer.name].append(full_run(bench, load, peer, len(cores)))
+        fates = {peer.name: _difference(exported[peer.name], peer.exported()) for peer in started}
+    base = table["weir-plugins"]
+    return {name: {**summary(runs, base), "spans": fates.get(name)} for name, runs in table.items() if runs}
 
 
 def tail(bench, cores, pairs):

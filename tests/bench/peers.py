@@ -15,6 +15,8 @@ from process import Failed, Process, free_ports, shout
 # The filter hands its counters to Envoy once a second.
 FILTER_EXPORT_SECONDS = 1.2
 PLUGINS = ["confidence", "feature-stats", "sampler"]
+# Peers that export spans: the share of traces the head samples. The sampler keeps 1 % by the same draw.
+TRACED = {"weir-traced": "1%", "weir-traced-all": "100%"}
 
 
 class Place:
@@ -75,6 +77,11 @@ class Peer:
             return _summed(re.findall(pattern, self.get("/metrics"), re.MULTILINE))
         return None
 
+    def exported(self):
+        """Spans offered to the collector so far, by what became of them."""
+        pattern = r'^weir_export_items_total\{[^}]*outcome="(\w+)"[^}]*\} (\S+)$'
+        return _summed(re.findall(pattern, self.get("/metrics"), re.MULTILINE))
+
 
 def missing(place):
     """Peers that cannot run here, each with what is to be done about it."""
@@ -86,13 +93,14 @@ def missing(place):
         lacks["envoy"] = lacks["envoy-wasm"] = "no envoy under .peers (run tests/bench/setup.sh)"
     elif not place.wasm.is_file():
         lacks["envoy-wasm"] = f"no `{place.wasm.name}` (run tests/bench/setup.sh)"
-    for name in ("weir-bare", "weir-observed", "weir-plugins"):
+    for name in ("weir-bare", "weir-observed", "weir-plugins", *TRACED):
         if not os.access(place.weir, os.X_OK):
             lacks[name] = f"no `{place.weir}` (run make build, or give --weir)"
     unbuilt = [name for name in PLUGINS if not place.plugin(name)]
     if unbuilt and "weir-plugins" not in lacks:
         why = f"{', '.join(unbuilt)} not in `{place.plugins}`"
-        lacks["weir-plugins"] = f"{why} (run make build, or give --plugins)"
+        for name in ("weir-plugins", *TRACED):
+            lacks[name] = f"{why} (run make build, or give --plugins)"
     return lacks
 
 
@@ -140,8 +148,9 @@ def _command(name, place, folder, port, admin, backend, workers):
         config.write_text(templates.envoy(port, admin, backend, place.wasm if name == "envoy-wasm" else None))
         return [place.envoy(), "-c", config, "--concurrency", workers, "--disable-hot-restart", "-l", "error"]
     config = folder / "weir.toml"
-    plugins = {plugin: place.plugin(plugin) for plugin in PLUGINS} if name == "weir-plugins" else {}
-    config.write_text(templates.weir(port, admin, workers, backend, name != "weir-bare", plugins))
+    plugins = {plugin: place.plugin(plugin) for plugin in PLUGINS} if name in ("weir-plugins", *TRACED) else {}
+    config.write_text(
+        templates.weir(port, admin, workers, backend, name != "weir-bare", plugins, TRACED.get(name)))
     return [place.weir, "run", "--config", config]
 
 

@@ -4,6 +4,7 @@ TITLES = {
     "nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "envoy-wasm": "Envoy + Wasm filter",
     "weir-bare": "Weir bare", "weir-observed": "Weir observing, no plugin",
     "weir-plugins": "Weir + 3 plugins",
+    "weir-traced": "Weir + 3 plugins, spans of 1 %", "weir-traced-all": "Weir + 3 plugins, spans of all",
     "weir": "Weir, local model", "fastapi": "FastAPI + scikit-learn",
 }
 
@@ -18,6 +19,8 @@ def markdown(results):
         parts.append(_main(int(workers), table))
     if "sizes" in results:
         parts += [_sizes(name, table) for name, table in results["sizes"].items()]
+    if "tracing" in results:
+        parts.append(_tracing(results["tracing"]))
     if "tail" in results:
         parts.append(_tail(results["tail"]))
     if "memory" in results:
@@ -51,6 +54,20 @@ def _sizes(name, table):
     title = f"## {name} each way ({lengths})"
     return f"{title}\n\nPer KB of request and response together, beyond the reference request.\n\n" \
         + _table(head, rows) + _failures(table["peers"])
+
+
+def _tracing(rows):
+    head = ["peer", "CPU us/request", "ratio to no spans (range over rounds)", "requests/s", "spans exported"]
+    lines = [[TITLES[name], f"{row['cpu_us']:.2f}", _ratio(row), f"{row['rps']:,.0f}", _spans(row)]
+             for name, row in rows.items()]
+    title = "## Spans to a collector beside the backend, reference request, one core"
+    return f"{title}\n\n" + _table(head, lines) + _failures(rows)
+
+
+def _spans(row):
+    counts = {fate: count for fate, count in (row["spans"] or {}).items() if count}
+    return ", ".join(f"{fate} {count / max(row['requests'], 1):.1%} a request"
+                     for fate, count in counts.items()) or "none"
 
 
 def _tail(tail):

@@ -21,7 +21,7 @@ from process import Failed, shout
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ORDER = ["nginx", "haproxy", "envoy", "envoy-wasm", "weir-bare", "weir-observed", "weir-plugins"]
-SECTIONS = ["main", "sizes", "tail", "memory", "inference", "plugins"]
+SECTIONS = ["main", "sizes", "tracing", "tail", "memory", "inference", "plugins"]
 PAIRS = [("weir-plugins", "weir-observed"), ("weir-plugins", "weir-bare"), ("envoy-wasm", "envoy")]
 PROXY_CORE, LOAD_CORE = 0, 1
 
@@ -34,7 +34,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as scratch:
         place = peers.Place(ROOT, scratch, options.weir, options.plugins)
-        lacks = {name: why for name, why in peers.missing(place).items() if name in options.peers}
+        lacks = {name: why for name, why in peers.missing(place).items()
+                 if name in options.peers or name in peers.TRACED}
         for name, why in lacks.items():
             shout(f"{name} is missing: {why}")
         bench = measure.Bench(
@@ -61,6 +62,8 @@ def measured(section, bench, options):
         return {workers: measure.main_table(bench, body, set(range(workers))) for workers in options.workers}
     if section == "sizes":
         return measure.sizes(bench, one)
+    if section == "tracing":
+        return measure.tracing(bench, one)
     if section == "tail":
         return measure.tail(bench, one, PAIRS)
     if section == "memory":

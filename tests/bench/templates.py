@@ -137,10 +137,24 @@ def envoy(port, admin, backend, wasm=None):
     }, indent=1)
 
 
-def weir(port, admin, workers, backend, observe, plugins):
-    """Weir's configuration; `plugins` maps names to component files."""
+# The backend answers every POST with 200, which is all a collector has to do.
+WEIR_TRACING = """
+[tracing]
+otlp = "http://127.0.0.1:{backend}"
+protocol = "http/protobuf"
+sample = "{sample}"
+rest = 0
+budget = 0
+queue = 65536
+"""
+
+
+def weir(port, admin, workers, backend, observe, plugins, sample=None):
+    """Weir's configuration; `plugins` maps names to component files, `sample` is the share of traces kept."""
     text = WEIR.format(port=port, admin=admin, workers=workers, backend=backend, path=PATH,
                        observe="true" if observe else "false")
+    if sample:
+        text += WEIR_TRACING.format(backend=backend, sample=sample)
     return text + "".join(WEIR_PLUGIN.format(name=name, path=path) for name, path in plugins.items())
 
 

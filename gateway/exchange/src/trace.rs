@@ -110,7 +110,8 @@ pub struct Traced {
     pub rows: u32,
     /// Probability with which it was observed; 0: it was not, and no judge saw it.
     pub observed: f32,
-    pub facts: Box<SpanFacts>,
+    /// `None`: no spans are exported of it.
+    pub facts: Option<Box<SpanFacts>>,
 }
 
 /// An exchange whose spans are to be exported, and why.

@@ -132,7 +132,9 @@ impl Batcher {
         let mut names = std::mem::take(&mut self.names);
         let pair = self.pair(at, read::name(shard, &exchange, &tables.reply, &mut names), &facts);
         self.names = names;
-        let traced = span_facts.map(|facts| keep::traced(&exchange, outcome, facts));
+        let keeper = self.common.keeper.load();
+        let records = keeper.as_ref().is_some_and(|keeper| keeper.records(&exchange.route.name));
+        let traced = (span_facts.is_some() || records).then(|| keep::traced(&exchange, outcome, span_facts));
         self.append(at, pair, (&facts, traced), &mut tables);
         tables.trim();
         if let Some(state) = &mut self.routes[at] {

@@ -18,6 +18,7 @@ use weir_telemetry::{Family, Histogram};
 
 use crate::metrics::{LineMetrics, TraceFate};
 use crate::models::ModelMetrics;
+use crate::record::{RecordRule, RecordSink, Recorded};
 
 /// Takes what is kept. Must not block.
 pub trait TraceSink: Send + Sync + 'static {
@@ -72,7 +73,9 @@ struct State {
 
 /// Decides, for one generation of the configuration.
 pub struct Keeper {
-    sink: Arc<dyn TraceSink>,
+    /// `None`: no spans are exported.
+    spans: Option<Arc<dyn TraceSink>>,
+    records: Option<Records>,
     state: Mutex<State>,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
     metrics: LineMetrics,
@@ -81,37 +84,58 @@ pub struct Keeper {
     durations: Family<Histogram>,
 }
 
+/// What goes where.
+#[derive(Default)]
+pub struct KeeperParts {
+    pub spans: Option<(KeepRule, Arc<dyn TraceSink>)>,
+    pub records: Option<(RecordRule, Arc<dyn RecordSink>)>,
+}
+
+/// The prediction log's part.
+struct Records {
+    rule: RecordRule,
+    sample: Option<Threshold>,
+    sink: Arc<dyn RecordSink>,
+}
+
 impl Keeper {
-    /// `durations`: the family that the request path counts in.
-    pub fn new(
-        rule: KeepRule,
-        sink: Arc<dyn TraceSink>,
-        metrics: &crate::Metrics,
-        durations: Family<Histogram>,
-    ) -> Self {
+    /// `durations`: the family that the request path counts in, `http_server_request_duration_seconds`.
+    pub fn new(parts: KeeperParts, metrics: &crate::Metrics, durations: Family<Histogram>) -> Self {
         let began = Instant::now();
         let clock = Box::new(move || began.elapsed().as_nanos() as u64);
-        Self::with_clock(rule, sink, metrics, durations, clock)
+        Self::with_clock(parts, metrics, durations, clock)
     }
 
     /// As [`Keeper::new`], by a monotonic clock in ns.
     pub(crate) fn with_clock(
-        rule: KeepRule,
-        sink: Arc<dyn TraceSink>,
+        parts: KeeperParts,
         metrics: &crate::Metrics,
         durations: Family<Histogram>,
         clock: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Self {
+        let (rule, spans) = parts.spans.unzip();
+        let rule = rule.unwrap_or(KeepRule { rest: 0, budget: 0 });
+        let records = parts.records.map(|(rule, sink)| Records {
+            sample: Threshold::from_probability(rule.sample),
+            rule,
+            sink,
+        });
         let rates = (rule.rest > 0).then(|| Rates::new(RatesShape::with_goal(rule.rest as f64)));
         let state = State { rates, budget: NonZeroUsize::new(rule.budget).map(Budget::new) };
         Self {
-            sink,
+            spans,
+            records,
             state: Mutex::new(state),
             clock,
             metrics: metrics.line.clone(),
             models: metrics.models.clone(),
             durations,
         }
+    }
+
+    /// Whether exchanges of this route may be recorded, whatever becomes of their spans.
+    pub(crate) fn records(&self, route: &str) -> bool {
+        self.records.as_ref().is_some_and(|records| records.rule.takes(route))
     }
 
     /// Lets go of what a second that is over has kept. To be called some times a second.
@@ -126,7 +150,7 @@ impl Keeper {
         let outcome = Outcome::of(exchange.end, exchange.head.status, exchange.error);
         let route = exchange.route.clone();
         let Some(facts) = exchange.facts.take() else { return };
-        let traced = traced(&exchange, outcome, facts);
+        let traced = traced(&exchange, outcome, Some(facts));
         let key = Key { route: route.id, schema: None, class: 0, status: traced.status };
         let trace = KeptTrace {
             model: route.model.clone(),
@@ -214,7 +238,9 @@ impl Keeper {
             };
             self.metrics.traces.get(&[fate.as_str()]).inc();
             self.exemplify(&trace, confidence);
-            self.sink.kept(trace);
+            if let Some(spans) = &self.spans {
+                spans.kept(trace);
+            }
         }
     }
 
@@ -227,6 +253,7 @@ impl Keeper {
             value,
             unix_ns: timing.start_unix_ns + timing.end_ns,
         };
+        let Some(facts) = facts else { return };
         let status = if *status == 0 { String::new() } else { status.to_string() };
         let error = error.map_or("", weir_exchange::ErrorType::as_str);
         let route = &*trace.route.name;
@@ -268,7 +295,7 @@ impl Drop for Keeper {
 type Emitted = SmallVec<[Asking; 1]>;
 
 /// What spans tell of an exchange.
-pub(crate) fn traced(exchange: &Exchange, outcome: Outcome, facts: Box<SpanFacts>) -> Traced {
+pub(crate) fn traced(exchange: &Exchange, outcome: Outcome, facts: Option<Box<SpanFacts>>) -> Traced {
     let Exchange { head, request, response, timing, end, error, probability, trace, .. } = exchange;
     Traced {
         ids: *trace,
@@ -341,13 +368,35 @@ impl Join {
     }
 }
 
+impl Records {
+    /// Records an exchange if its sample or a judge wants it.
+    fn take(&self, batch: &Batch, pending: &Pending) {
+        let Pending { exchange, traced, threshold, reasons } = pending;
+        let randomness = Randomness::from_bits(traced.ids.randomness);
+        let sampled = self.sample.filter(|sample| sample.keeps(randomness));
+        let judged = threshold.filter(|_| self.rule.verdicts);
+        let Some(threshold) = [sampled, judged].into_iter().flatten().min() else { return };
+        let sample = sampled.map(|_| Arc::from("sample"));
+        let judged = if self.rule.verdicts { &reasons[..] } else { &[] };
+        let reasons: Vec<Arc<str>> = sample.into_iter().chain(judged.iter().cloned()).collect();
+        let probability = threshold.probability() * f64::from(traced.observed);
+        let recorded = Recorded { batch, exchange: *exchange, traced, reasons: &reasons, probability };
+        self.sink.record(recorded.record(&self.rule));
+    }
+}
+
 impl Drop for Join {
     fn drop(&mut self) {
         let Self { keeper, batch, told, pending } = self;
         let pending = std::mem::take(pending.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if let Some(records) = keeper.records.as_ref().filter(|records| records.rule.takes(&batch.route.name))
+        {
+            pending.iter().for_each(|pending| records.take(batch, pending));
+        }
         let mut emitted = Emitted::new();
         let mut state = keeper.lock();
-        for Pending { exchange, traced, threshold, reasons } in pending {
+        let for_spans = pending.into_iter().filter(|pending| pending.traced.facts.is_some());
+        for Pending { exchange, traced, threshold, reasons } in for_spans {
             let Told { class, confidence } = told.get(exchange as usize).copied().unwrap_or_default();
             let key =
                 Key { route: batch.route.id, schema: Some(batch.schema.id), class, status: traced.status };

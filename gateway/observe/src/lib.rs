@@ -18,14 +18,16 @@ pub mod models;
 mod open;
 mod queue;
 mod read;
+pub mod record;
 mod schema;
 mod thread;
 pub mod verdict;
 
 pub use config::{BatchLimits, LineConfig, QueueLimits, SchemaLimits};
 pub use judge::Judge;
-pub use keep::{KeepRule, Keeper, TraceSink};
+pub use keep::{KeepRule, Keeper, KeeperParts, TraceSink};
 pub use line::{Line, Metrics};
 pub use metrics::LineMetrics;
 pub use models::ModelMetrics;
+pub use record::{RecordRule, RecordSink};
 pub use verdict::{RecentVerdicts, Said, VerdictSink};

@@ -362,8 +362,7 @@ fn has_number(table: &Table, field: usize) -> bool {
 
 /// Whether two generations of a route read bodies alike, so that a schema can go on over the reload.
 fn same_reading(a: &Arc<ObservedRoute>, b: &Arc<ObservedRoute>) -> bool {
-    Arc::ptr_eq(a, b)
-        || (a.protocol == b.protocol && a.output == b.output && a.privacy == b.privacy)
+    Arc::ptr_eq(a, b) || (a.protocol == b.protocol && a.output == b.output && a.privacy == b.privacy)
 }
 
 fn exchange_column(role: Role) -> Column {

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use weir_exchange::trace::{Attempt, Stages};
-use weir_exchange::{End, ErrorType, KeptTrace, LoadSpan, Traced};
+use weir_exchange::{End, ErrorType, KeptTrace, LoadSpan, SpanFacts, Traced};
 
 /// The flag of a span that says whether its parent was in another process, and that it was.
 const HAS_IS_REMOTE: u32 = 0x100;
@@ -25,10 +25,11 @@ const POSTPROCESS: u32 = 2;
 /// The spans of an exchange, the server span first.
 pub fn spans(kept: &KeptTrace) -> Vec<Span> {
     let traced = &kept.traced;
-    let mut spans = vec![server(kept)];
-    spans.extend(traced.facts.attempts.iter().enumerate().map(|(n, attempt)| client(traced, n, attempt)));
-    if traced.facts.attempts.is_empty() && traced.timing.upstream_start_ns > 0 {
-        local(traced, &mut spans);
+    let Some(facts) = traced.facts.as_deref() else { return Vec::new() };
+    let mut spans = vec![server(kept, facts)];
+    spans.extend(facts.attempts.iter().enumerate().map(|(n, attempt)| client(traced, facts, n, attempt)));
+    if facts.attempts.is_empty() && traced.timing.upstream_start_ns > 0 {
+        local(traced, facts, &mut spans);
     }
     let state = kept.threshold.map(state_of).unwrap_or_default();
     spans.iter_mut().for_each(|span| span.trace_state.clone_from(&state));
@@ -46,16 +47,16 @@ pub fn load_model(load: &LoadSpan, model: &str, version: &str, (start, end): (u6
     }
 }
 
-fn server(kept: &KeptTrace) -> Span {
+fn server(kept: &KeptTrace, facts: &SpanFacts) -> Span {
     let KeptTrace { traced, route, .. } = kept;
-    let Traced { ids, timing, facts, .. } = traced;
+    let Traced { ids, timing, .. } = traced;
     let name = match &*route.pattern {
         "" => facts.method.to_owned(),
         pattern => format!("{} {pattern}", facts.method),
     };
     let times = (timing.start_unix_ns, timing.start_unix_ns + timing.end_ns);
     let remote = if ids.parent_id == 0 { 0 } else { IS_REMOTE };
-    let mut attributes = http(kept);
+    let mut attributes = http(kept, facts);
     attributes.extend(own(kept));
     let failed = error_type(traced);
     if let Some(error) = &failed {
@@ -82,9 +83,9 @@ fn server(kept: &KeptTrace) -> Span {
 }
 
 /// Attributes of the request and its answer.
-fn http(kept: &KeptTrace) -> Vec<KeyValue> {
+fn http(kept: &KeptTrace, facts: &SpanFacts) -> Vec<KeyValue> {
     let KeptTrace { traced, route, .. } = kept;
-    let Traced { facts, status, request_bytes, response_bytes, .. } = traced;
+    let Traced { status, request_bytes, response_bytes, .. } = traced;
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut all = vec![
         text("http.request.method", facts.method),
@@ -135,8 +136,8 @@ fn own(kept: &KeptTrace) -> Vec<KeyValue> {
 }
 
 /// One try to reach a model server.
-fn client(traced: &Traced, n: usize, attempt: &Attempt) -> Span {
-    let Traced { ids, timing, facts, status, error, .. } = traced;
+fn client(traced: &Traced, facts: &SpanFacts, n: usize, attempt: &Attempt) -> Span {
+    let Traced { ids, timing, status, error, .. } = traced;
     let last = n + 1 == facts.attempts.len();
     let end_ns = if attempt.end_ns > 0 { attempt.end_ns } else { timing.end_ns };
     let times = (timing.start_unix_ns + attempt.start_ns, timing.start_unix_ns + end_ns);
@@ -179,7 +180,7 @@ fn client(traced: &Traced, n: usize, attempt: &Attempt) -> Span {
 }
 
 /// The stages of a local model, or that it was asked at all.
-fn local(traced: &Traced, spans: &mut Vec<Span>) {
+fn local(traced: &Traced, facts: &SpanFacts, spans: &mut Vec<Span>) {
     let Traced { ids, timing, error, status, .. } = traced;
     let start = timing.start_unix_ns + timing.upstream_start_ns;
     let mut stage = |name: &str, n: u32, times: (u64, u64)| {
@@ -189,7 +190,7 @@ fn local(traced: &Traced, spans: &mut Vec<Span>) {
             ..span(ids.trace_id, ids.child(n), ids.span_id, what, times)
         });
     };
-    match traced.facts.stages.as_deref().copied() {
+    match facts.stages.as_deref().copied() {
         Some(Stages { decoded_ns, began_ns, predicted_ns, encoded_ns }) => {
             stage("preprocess", PREPROCESS, (start, start + decoded_ns));
             stage("inference", INFERENCE, (start + began_ns, start + predicted_ns));

@@ -125,7 +125,13 @@ fn push_string(out: &mut String, text: &str) {
     out.push_str(if kept.len() < text.len() { "...\"" } else { "\"" });
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// A time as RFC 3339 in UTC with milliseconds.
+pub fn rfc3339(unix_ms: u64) -> String {
+    let mut text = String::with_capacity(24);
+    push_time(&mut text, unix_ms);
+    text
+}
+
 fn push_time(out: &mut String, unix_ms: u64) {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);

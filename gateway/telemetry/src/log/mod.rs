@@ -22,7 +22,7 @@ use crate::priority;
 use crate::registry::{Registry, RegistryError};
 
 pub use access::Access;
-pub use line::Field;
+pub use line::{Field, rfc3339};
 
 use limit::Limit;
 use line::Line;
