@@ -18,8 +18,8 @@ use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Registry, spans};
 
 use crate::cli::CliError;
+use crate::exports::Tracer;
 use crate::seams::InProcess;
-use crate::tracing::Tracer;
 
 /// SHA-256 of a file, or of what is compiled in.
 pub(crate) type Sha = [u8; 32];
@@ -190,7 +190,7 @@ impl Models {
         let Some(tracer) = tracer else { return };
         for Loaded { served, load, took, announced, .. } in self.0.values() {
             if !announced.swap(true, Relaxed) {
-                tracer.exporter().offer(spans::load_model(load, served.name(), served.version(), *took));
+                tracer.offer(spans::load_model(load, served.name(), served.version(), *took));
             }
         }
     }

@@ -11,7 +11,7 @@ use weir_plugin::Set;
 use weir_proxy::{EndpointBook, RouteIds, Snapshot, SnapshotParts};
 
 use crate::artifacts::{Models, Plugins, Sha};
-use crate::tracing::Tracer;
+use crate::exports::Outlets;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ pub(crate) struct Prepared {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) models: Models,
     pub(crate) plugins: Set,
-    pub(crate) tracer: Option<Tracer>,
+    pub(crate) outlets: Outlets,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -114,7 +114,7 @@ impl Prepared {
     pub(crate) fn assemble(
         number: u64,
         loaded: Loaded,
-        (models, plugins, tracer): (Models, Plugins, Option<Tracer>),
+        (models, plugins, outlets): (Models, Plugins, Outlets),
         (ids, endpoints): (&RouteIds, &EndpointBook),
     ) -> Self {
         let parts = SnapshotParts {
@@ -126,7 +126,7 @@ impl Prepared {
         };
         let snapshot = Arc::new(Snapshot::new(&parts));
         let fingerprint = Fingerprint { models: models.digests(), plugins: plugins.digests };
-        Self { number, loaded, snapshot, models, plugins: plugins.set, tracer, fingerprint }
+        Self { number, loaded, snapshot, models, plugins: plugins.set, outlets, fingerprint }
     }
 
     /// What is in it, in a line.

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
-use weir_observe::{KeepRule, Keeper, KeeperParts, Line, Metrics as LineMetrics, RecentVerdicts, TraceSink};
+use weir_observe::{Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
 use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages};
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
 
 use crate::artifacts::Workshop;
 use crate::cli::CliError;
+use crate::exports::{Exports, Outlets};
 use crate::generation::{Prepared, Refused, Source, What};
 use crate::reload::ReloadMetrics;
 use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
 use crate::seams::{TrafficPort, Verdicts, admin_hosts, line_config};
 use crate::status::{ModelLoaded, Status, StatusParts};
-use crate::tracing::{Tracer, Tracers};
 use crate::watch::Watch;
 
 /// Verdicts remembered for the admin API.
@@ -33,7 +33,7 @@ pub(crate) struct House {
     pub(crate) reloads: ReloadMetrics,
     pub(crate) registry: Registry,
     pub(crate) workshop: Workshop,
-    pub(crate) tracers: Tracers,
+    pub(crate) exports: Exports,
     line_metrics: LineMetrics,
     ids: RouteIds,
     endpoints: Arc<EndpointBook>,
@@ -62,7 +62,7 @@ impl House {
             ids: RouteIds::default(),
             endpoints: Arc::default(),
             workshop: Workshop::new(config, &registry, &logger)?,
-            tracers: Tracers::new(&registry, &logger)?,
+            exports: Exports::new(&registry, &logger)?,
             registry,
             logger,
         })
@@ -72,21 +72,20 @@ impl House {
     pub(crate) fn prepare(&self, loaded: Loaded, number: u64) -> Result<Prepared, Refused> {
         let models = self.workshop.models(&loaded.config);
         let plugins = self.workshop.plugins(&loaded.config);
-        let tracer = self.tracers.prepare(&loaded.config);
-        let (models, plugins, tracer) = match (models, plugins, tracer) {
-            (Ok(models), Ok(plugins), Ok(tracer)) => (models, plugins, tracer),
-            (models, plugins, tracer) => {
+        let outlets = self.exports.prepare(&loaded.config);
+        let (models, plugins, outlets) = match (models, plugins, outlets) {
+            (Ok(models), Ok(plugins), Ok(outlets)) => (models, plugins, outlets),
+            (models, plugins, outlets) => {
                 let what = match (&models, &plugins) {
                     (Err(_), _) => What::Model,
                     (_, Err(_)) => What::Plugin,
                     _ => What::Config,
                 };
-                let tracing = tracer.err().map(|misfit| vec![misfit]);
-                let misfits = [models.err(), plugins.err(), tracing].into_iter().flatten().flatten();
+                let misfits = [models.err(), plugins.err(), outlets.err()].into_iter().flatten().flatten();
                 return Err(Refused::new(what, loaded.faults(misfits.collect())));
             }
         };
-        Ok(Prepared::assemble(number, loaded, (models, plugins, tracer), (&self.ids, &self.endpoints)))
+        Ok(Prepared::assemble(number, loaded, (models, plugins, outlets), (&self.ids, &self.endpoints)))
     }
 
     /// Binds, starts every thread, and puts the first generation in force.
@@ -122,14 +121,10 @@ impl House {
         Ok(Running::new(parts, prepared))
     }
 
-    /// Who decides which spans are kept, if any are exported.
-    pub(crate) fn keeper(&self, config: &Config, tracer: Option<&Tracer>) -> Option<Keeper> {
-        let rule = KeepRule { rest: config.tracing.rest, budget: config.tracing.budget };
-        let spans = tracer.map(|tracer| (rule, Arc::new(tracer.clone()) as Arc<dyn TraceSink>));
-        let records = None;
-        let any = spans.is_some() || records.is_some();
-        let parts = KeeperParts { spans, records };
-        any.then(|| Keeper::new(parts, &self.line_metrics, self.proxy_metrics.durations()))
+    /// Who decides what is kept for others, if anything is.
+    pub(crate) fn keeper(&self, config: &Config, outlets: &Outlets) -> Option<Keeper> {
+        let parts = outlets.keeping(config)?;
+        Some(Keeper::new(parts, &self.line_metrics, self.proxy_metrics.durations()))
     }
 
     fn proxy_parts(

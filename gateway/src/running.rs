@@ -20,8 +20,8 @@ use crate::watch::{Noticed, Nudge, Watch};
 
 /// What judges get to see what is queued to them at the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// What the collector gets to take the last spans.
-const LAST_SPANS: Duration = Duration::from_secs(5);
+/// What collectors and files get to take what is left.
+const LAST_EXPORTS: Duration = Duration::from_secs(5);
 /// What the log gets to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -193,8 +193,8 @@ impl Running {
         if !parts.line.shut_down(LAST_WORDS) {
             logger.warn("a judge did not end in time, its last batches are lost", &[]);
         }
-        if !parts.house.tracers.finish(LAST_SPANS) {
-            logger.warn("spans were left that the collector did not take in time", &[]);
+        if !parts.house.exports.finish(LAST_EXPORTS) {
+            logger.warn("not everything was exported in time (weir_export_items_total counts it)", &[]);
         }
         parts.admin.stop();
         drop(parts.control);
@@ -206,7 +206,7 @@ impl Running {
 
 /// Stores that cannot fail: after this the new generation answers.
 fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&InForce>) -> InForce {
-    let Prepared { number, loaded, snapshot, models, plugins, tracer, fingerprint } = prepared;
+    let Prepared { number, loaded, snapshot, models, plugins, outlets, fingerprint } = prepared;
     let house = &parts.house;
     let routes: Vec<_> = snapshot.observed().cloned().map(Arc::new).collect();
     parts.line.declare(&routes);
@@ -215,11 +215,15 @@ fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&In
     let keep: Vec<&str> = change.keep.iter().map(|key| &**key).collect();
     let new = change.new.into_iter().map(|judge| Box::new(PluginSeat(judge)) as Box<dyn Judge>).collect();
     parts.line.change_judges(&keep, new);
-    models.announce(tracer.as_ref());
-    let other = house.tracers.keep(tracer.clone());
+    models.announce(outlets.tracer.as_ref());
+    let other = house.exports.keep(&outlets);
     // The old one is kept as long as nothing of it changes: it has learnt from the traffic.
-    if other || before.is_none_or(|before| before.loaded.config.tracing != loaded.config.tracing) {
-        parts.line.set_keeper(house.keeper(&loaded.config, tracer.as_ref()));
+    let differs = |before: &InForce| {
+        let (old, new) = (&before.loaded.config, &loaded.config);
+        old.tracing != new.tracing || old.prediction_log != new.prediction_log
+    };
+    if other || before.is_none_or(differs) {
+        parts.line.set_keeper(house.keeper(&loaded.config, &outlets));
     }
     parts.proxy.publish(snapshot.clone());
     parts.status.in_force(snapshot.clone(), &loaded);

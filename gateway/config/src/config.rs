@@ -14,7 +14,9 @@ use crate::effective::effective;
 use crate::fault::{Fault, Faults, Place, Source};
 use crate::places::Text;
 use crate::reader::Reader;
-use crate::{Backend, Gateway, Limits, Log, Plugin, Route, Telemetry, Timeouts, Tracing, document};
+use crate::{
+    Backend, Gateway, Limits, Log, Plugin, PredictionLog, Route, Telemetry, Timeouts, Tracing, document,
+};
 
 /// The configuration of `weir run` and `weir demo` without `--config`, and the reference manual of every
 /// key.
@@ -38,6 +40,7 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
     pub telemetry: Telemetry,
     pub tracing: Tracing,
+    pub prediction_log: PredictionLog,
     /// `None`: nothing is hidden.
     pub privacy: Option<Arc<Privacy>>,
     pub log: Log,

@@ -10,9 +10,10 @@ use crate::config::Config;
 use crate::fault::Place;
 use crate::gateway::GatewayKeys;
 use crate::key::{Table, meant, section};
-use crate::kind::{Named, Shape, Sub, Tables};
+use crate::kind::{Named, Placed, Shape, Sub, Tables};
 use crate::limits::{Limits, Log, Telemetry, Timeouts};
 use crate::plugin::PluginKeys;
+use crate::prediction_log::PredictionLogKeys;
 use crate::privacy::PrivacyKeys;
 use crate::reader::{At, Reader};
 use crate::route::RouteKeys;
@@ -38,6 +39,9 @@ section! {
         pub(crate) telemetry: Telemetry = default("{}", Sub::<Telemetry>::NEW);
         /// Which traces are kept, and where their spans go.
         pub(crate) tracing: TracingKeys = default("{}", Sub::<TracingKeys>::NEW);
+        /// Records of predictions, for whoever trains and judges models later.
+        pub(crate) prediction_log: At<PredictionLogKeys> =
+            default("{}", Placed(Sub::<PredictionLogKeys>::NEW));
         /// What nobody may see of the bodies.
         pub(crate) privacy: PrivacyKeys = default("{}", Sub::<PrivacyKeys>::NEW);
         /// What is written to standard error.
@@ -94,6 +98,9 @@ impl File {
         let around = Surroundings { base, timeouts: &timeouts, is_folder };
         let backends = self.backend.into_iter().filter_map(|b| b.resolve(&around, reader)).collect();
         let telemetry = Telemetry { cpu: self.gateway.telemetry_cpu, ..self.telemetry };
+        let names: Vec<_> = routes.iter().map(|(_, route)| route.name.clone()).collect();
+        let tracing = self.tracing.resolve(base, reader);
+        let prediction_log = self.prediction_log.resolve(base, &names, tracing.otlp.is_some(), reader);
         Config {
             gateway: self.gateway.resolve(base),
             limits,
@@ -102,7 +109,8 @@ impl File {
             backends,
             plugins: self.plugin.into_iter().filter_map(|plugin| plugin.resolve(base)).collect(),
             telemetry,
-            tracing: self.tracing.resolve(base, reader),
+            tracing,
+            prediction_log,
             privacy: self.privacy.resolve(reader),
             log: self.log,
             base: base.to_owned(),

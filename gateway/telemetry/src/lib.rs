@@ -13,6 +13,7 @@ pub mod log;
 pub mod metric;
 pub mod priority;
 pub mod process;
+pub mod records;
 pub mod registry;
 pub mod spans;
 

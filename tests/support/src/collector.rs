@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
@@ -16,6 +18,7 @@ use crate::{PATIENCE, eventually};
 pub struct Collector {
     server: Server,
     spans: Vec<Span>,
+    logs: Vec<LogRecord>,
     resource: Vec<KeyValue>,
 }
 
@@ -28,7 +31,7 @@ impl Default for Collector {
 impl Collector {
     pub fn start() -> Self {
         let server = Server::start(|_| ok("application/x-protobuf", b""));
-        Self { server, spans: Vec::new(), resource: Vec::new() }
+        Self { server, spans: Vec::new(), logs: Vec::new(), resource: Vec::new() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -66,6 +69,16 @@ impl Collector {
         &self.spans
     }
 
+    /// Waits until there are this many log records.
+    #[track_caller]
+    pub fn await_logs(&mut self, count: usize) -> &[LogRecord] {
+        eventually("log records", || {
+            self.take();
+            (self.logs.len() >= count).then_some(())
+        });
+        &self.logs
+    }
+
     /// Waits for the first export and returns an attribute of its resource.
     #[track_caller]
     pub fn resource(&mut self, key: &str) -> String {
@@ -82,6 +95,12 @@ impl Collector {
 
     fn take(&mut self) {
         for message in self.server.requests() {
+            if message.start().starts_with("POST /v1/logs ") {
+                let request = ExportLogsServiceRequest::decode(&*message.body).expect("an export");
+                let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+                self.logs.extend(scopes.flat_map(|scope| scope.log_records));
+                continue;
+            }
             assert!(message.start().starts_with("POST /v1/traces "), "{}", message.start());
             let request = ExportTraceServiceRequest::decode(&*message.body).expect("an export");
             for resource in request.resource_spans {

@@ -5,7 +5,9 @@
 //! own cuts batches, encodes and sends them, one request at a time, and tries again what may succeed later.
 //! A receiver that is down, slow or answers nonsense costs counted items and nothing else.
 
+mod events;
 mod exporter;
+mod file;
 mod hold;
 mod metrics;
 mod otlp;
@@ -19,7 +21,9 @@ mod worker;
 /// The messages of OTLP.
 pub use opentelemetry_proto::tonic as proto;
 
+pub use events::{Event, EventKind, Events};
 pub use exporter::{ExportOptions, Exporter};
+pub use file::{FileOptions, Lines, Sync};
 pub use metrics::{ExportMetrics, Outcome, RequestResult};
 pub use otlp::{Logs, Otlp, OtlpOptions, Protocol, Signal, Traces};
 pub use post::{Identity, Post, PostError, PostFault, PostOptions, PostShape, Reply};

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::metrics::RequestResult;
 use super::post::PostError;
 
@@ -15,6 +13,9 @@ pub trait Transport: Send + 'static {
     /// What is sent.
     type Item: Send + 'static;
 
+    /// A request, ready to be sent again and again.
+    type Body: Clone + Send + 'static;
+
     /// The `signal` of its metrics, one of those [`super::ExportMetrics`] was made with.
     fn signal(&self) -> &'static str;
 
@@ -24,11 +25,11 @@ pub trait Transport: Send + 'static {
     /// How long an item is when encoded, in bytes, about.
     fn size(item: &Self::Item) -> usize;
 
-    /// Makes the body of a request from a batch, which is never empty. It is kept as it is for retries.
-    fn encode(&self, items: Vec<Self::Item>) -> Bytes;
+    /// Makes a request from a batch, which is never empty. It is kept as it is for retries.
+    fn encode(&self, items: Vec<Self::Item>) -> Self::Body;
 
-    /// Sends a body once.
-    fn send(&self, body: Bytes) -> impl Future<Output = Answer>;
+    /// Sends it once.
+    fn send(&self, body: Self::Body) -> impl Future<Output = Answer>;
 }
 
 /// What came of one request.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -74,7 +73,7 @@ impl<T: Transport> Worker<T> {
     }
 
     /// Tries until the batch is taken, refused, or its time is over.
-    async fn deliver(&mut self, body: Bytes, number: u64) {
+    async fn deliver(&mut self, body: T::Body, number: u64) {
         let give_up = Instant::now() + self.retry_for;
         loop {
             self.wait().await;
@@ -95,7 +94,7 @@ impl<T: Transport> Worker<T> {
         }
     }
 
-    async fn request(&self, body: Bytes) -> Answer {
+    async fn request(&self, body: T::Body) -> Answer {
         let begin = Instant::now();
         let answer = self.transport.send(body).await;
         self.cells.requested(answer.result(), begin.elapsed());

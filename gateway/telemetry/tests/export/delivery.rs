@@ -199,6 +199,7 @@ struct Events(Post);
 
 impl Transport for Events {
     type Item = String;
+    type Body = Bytes;
 
     fn signal(&self) -> &'static str {
         "events"

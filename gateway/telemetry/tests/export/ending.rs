@@ -90,6 +90,7 @@ struct Panics;
 
 impl Transport for Panics {
     type Item = ();
+    type Body = Bytes;
 
     fn signal(&self) -> &'static str {
         "traces"

@@ -10,6 +10,7 @@ mod signal;
 use std::io::Write;
 use std::marker::PhantomData;
 
+use ::http::HeaderMap;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -21,6 +22,11 @@ use super::resource::Resource;
 use super::transport::{Answer, Transport};
 
 pub use signal::{Logs, Signal, Traces};
+
+/// When the receiver wants to be asked again, if it says so.
+pub(super) fn after(headers: &HeaderMap) -> Option<std::time::Duration> {
+    http::retry_after(headers, std::time::SystemTime::now())
+}
 
 /// How a collector is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +81,7 @@ impl<S: Signal> Otlp<S> {
 
 impl<S: Signal> Transport for Otlp<S> {
     type Item = S::Item;
+    type Body = Bytes;
 
     fn signal(&self) -> &'static str {
         S::NAME

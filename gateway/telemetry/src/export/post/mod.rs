@@ -183,7 +183,15 @@ impl Post {
     /// # Errors
     /// There was no answer.
     pub async fn send(&self, body: Bytes) -> Result<Reply, PostError> {
-        match tokio::time::timeout(self.timeout, self.exchange(body)).await {
+        self.send_with(HeaderMap::new(), body).await
+    }
+
+    /// As [`Post::send`], with further headers of this request.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn send_with(&self, headers: HeaderMap, body: Bytes) -> Result<Reply, PostError> {
+        match tokio::time::timeout(self.timeout, self.exchange(headers, body)).await {
             Ok(answered) => answered,
             Err(_) => {
                 // Its connection may be dead without a word, and HTTP/2 would share it for ever.
@@ -194,11 +202,12 @@ impl Post {
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Reply, PostError> {
+    async fn exchange(&self, headers: HeaderMap, body: Bytes) -> Result<Reply, PostError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.uri.clone();
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(headers);
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (head, body) =
             client.request(request).await.map_err(|e| words::explain(&e, self.anonymous))?.into_parts();

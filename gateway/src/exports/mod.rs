@@ -1,0 +1,86 @@
+//! What Weir sends to others: spans, and records of predictions. Each is made of the configuration, and goes
+//! on as it is over a reload that does not change what it was made from.
+
+mod collector;
+mod records;
+mod spans;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use weir_config::{Config, Misfit};
+use weir_observe::{KeepRule, KeeperParts, RecordSink, TraceSink};
+use weir_telemetry::Registry;
+use weir_telemetry::export::ExportMetrics;
+use weir_telemetry::log::Logger;
+
+use crate::cli::CliError;
+pub(crate) use records::Recorder;
+pub(crate) use spans::Tracer;
+
+/// Makes exporters, and keeps those in force.
+pub(crate) struct Exports {
+    metrics: ExportMetrics,
+    logger: Logger,
+    running: Mutex<Outlets>,
+}
+
+/// The exporters of a generation; `None`: it has none of the kind.
+#[derive(Clone, Default, PartialEq)]
+pub(crate) struct Outlets {
+    pub(crate) tracer: Option<Tracer>,
+    recorder: Option<Recorder>,
+}
+
+impl Exports {
+    pub(crate) fn new(registry: &Registry, logger: &Logger) -> Result<Self, CliError> {
+        let metrics = ExportMetrics::new(&["traces", "records", "logs", "events"]);
+        metrics.register(registry)?;
+        Ok(Self { metrics, logger: logger.source("export"), running: Mutex::default() })
+    }
+
+    /// The exporters of a configuration. Nothing is connected or opened before there is something to send.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Outlets, Vec<Misfit>> {
+        let running = self.kept().clone();
+        match (self.tracer(config, running.tracer), self.recorder(config, running.recorder)) {
+            (Ok(tracer), Ok(recorder)) => Ok(Outlets { tracer, recorder }),
+            (tracer, recorder) => Err([tracer.err(), recorder.err()].into_iter().flatten().collect()),
+        }
+    }
+
+    /// These are in force; those before send what they have and end. False if they are the same.
+    pub(crate) fn keep(&self, outlets: &Outlets) -> bool {
+        let before = std::mem::replace(&mut *self.kept(), outlets.clone());
+        before != *outlets
+    }
+
+    /// Sends what there is, and ends. False if something was left.
+    pub(crate) fn finish(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
+        let Outlets { tracer, recorder } = std::mem::take(&mut *self.kept());
+        let spans = tracer.is_none_or(|tracer| tracer.finish(left()));
+        recorder.is_none_or(|recorder| recorder.finish(left())) && spans
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Outlets> {
+        // Nothing under this lock can panic half way.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outlets {
+    /// What is kept for them.
+    pub(crate) fn keeping(&self, config: &Config) -> Option<KeeperParts> {
+        let rule = KeepRule { rest: config.tracing.rest, budget: config.tracing.budget };
+        let spans = self.tracer.clone().map(|tracer| (rule, Arc::new(tracer) as Arc<dyn TraceSink>));
+        let records = self.recorder.clone().map(|recorder| {
+            (records::rule(&config.prediction_log), Arc::new(recorder) as Arc<dyn RecordSink>)
+        });
+        (spans.is_some() || records.is_some()).then_some(KeeperParts { spans, records })
+    }
+}
+
+fn misfit(table: &str, key: &str, message: String) -> Misfit {
+    Misfit { path: vec![table.to_owned(), key.to_owned()], message }
+}
