@@ -364,7 +364,10 @@ fn under_load(gateway: &Gateway, configs: impl Iterator<Item = String>, mut look
     let scrape = gateway.await_exchanges(sent);
     assert_eq!(scrape.sum("api_errors_total", &[]), Some(0.0));
     assert_eq!(scrape.sum("weir_reload_total", &[("outcome", "refused")]), Some(0.0));
-    assert_eq!(scrape.sum("predictions_total", &[("outcome", "ok")]), Some(sent as f64));
+    // A busy machine may leave telemetry no time; then it says so.
+    let observed = scrape.sum("weir_exchanges_total", &[("fate", "observed")]);
+    assert!(observed > Some(0.0));
+    assert_eq!(scrape.sum("predictions_total", &[("outcome", "ok")]), observed);
 }
 
 #[test]
