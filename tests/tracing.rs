@@ -1,5 +1,6 @@
 //! Spans of what goes through the binary, as a collector gets them.
 
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use support::collector::{Collector, attribute, named};
@@ -167,7 +168,8 @@ fn what_no_route_takes_a_limit_refuses_or_nobody_answers_in_time_has_its_span() 
     let route =
         forward_with(&[upstream.address()], "timeouts = { header = \"200ms\" }\nbody_bytes = \"10B\"", "");
     let route = route.replace("path = \"/*\"", "path = \"/m/*\"");
-    let gateway = Gateway::start(WEIR, &format!("{}{route}", collector.tracing(ALL)));
+    let limits = "[gateway]\nworkers = 1\n[limits]\nin_flight = 1\n";
+    let gateway = Gateway::start(WEIR, &format!("{limits}{}{route}", collector.tracing(ALL)));
     assert_eq!(gateway.ask(get("/other")).status(), 404);
     let spans = collector.await_spans("GET", 1);
     let unrouted = named(&spans, "GET");
@@ -184,7 +186,10 @@ fn what_no_route_takes_a_limit_refuses_or_nobody_answers_in_time_has_its_span() 
     client.send(get("/m/slow"));
     let mut server = upstream.accept();
     server.message();
+    assert_eq!(gateway.ask(get("/m/one-too-many")).status(), 503);
     assert_eq!(client.message().status(), 504);
+    let refused = collector.await_spans("GET", 2);
+    failed(refused.last().expect("it is there"), "limit");
     let spans = collector.await_spans("GET /m/*", 1);
     failed(named(&spans, "GET /m/*"), "timeout");
     failed(named(&spans, "inference"), "timeout");
@@ -273,6 +278,30 @@ fn a_collector_that_is_down_costs_no_request_and_what_is_lost_is_counted() {
     let scrape = gateway.await_metric("weir_export_items_total", &[("signal", "traces")], 400.0);
     assert_eq!(scrape.sum("weir_export_items_total", &[("outcome", "sent")]), Some(0.0));
     assert!(gateway.logs().find(|line| line["source"] == "export.traces").is_some(), "it is said");
+}
+
+#[test]
+fn weir_s_own_log_goes_to_the_collector_too() {
+    let (mut collector, server) = (Collector::start(), Server::json("{}"));
+    let log = "[log]\notlp = true\naccess = \"100%\"\n";
+    let gateway =
+        Gateway::start(WEIR, &format!("{log}{}{}", collector.tracing(NONE), forward(server.address())));
+    assert_eq!(gateway.ask(get("/x")).status(), 200);
+    let trace = server.request().header("traceparent").expect("a parent")[3..35].to_owned();
+    gateway.reload();
+    let said = |record: &LogRecord| format!("{:?}", record.body);
+    let is = |record: &&LogRecord| id(&record.trace_id) == trace && record.event_name == "weir.access";
+    let mut seen = 1;
+    // The access line and what a reload says, in whatever order.
+    loop {
+        let logs = collector.await_logs(seen);
+        seen = logs.len() + 1;
+        if logs.iter().any(|record| is(&record))
+            && logs.iter().any(|l| said(l).contains("nothing has changed"))
+        {
+            break;
+        }
+    }
 }
 
 #[test]

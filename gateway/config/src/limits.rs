@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::key::section;
-use crate::kind::{Count, Period, Share, Size, Word, Words};
+use crate::kind::{Bool, Count, Period, Share, Size, Word, Words};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -91,6 +91,8 @@ section! {
     pub struct Log {
         /// error, warn, info or debug.
         pub level: Level = default("\"info\"", Word::of(LEVELS));
+        /// Send lines to the collector of `[tracing]` too.
+        pub otlp: bool = default("false", Bool);
         /// Share of requests with a line in the access log; failed ones are sampled alike.
         pub access: f64 = default("\"1%\"", Share::from(0.0));
     }

@@ -125,6 +125,8 @@ pub struct KeptTrace {
     pub reasons: SmallVec<[Arc<str>; 2]>,
     /// The threshold of all decisions together; `None`: nobody knows with which probability it was kept.
     pub threshold: Option<u64>,
+    /// When all judges were done with it, Unix time in ns; 0: none saw it.
+    pub judged_unix_ns: u64,
     /// Only what was known at the end kept it: spans of others along the trace may not have been recorded.
     pub partial: bool,
 }

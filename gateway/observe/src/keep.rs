@@ -16,6 +16,7 @@ use weir_stats::sampling::{Budget, Candidate, Closed, Randomness, Rates, RatesSh
 use weir_telemetry::metric::Exemplar;
 use weir_telemetry::{Family, Histogram};
 
+use crate::judge::unix_ns;
 use crate::metrics::{LineMetrics, TraceFate};
 use crate::models::ModelMetrics;
 use crate::record::{RecordRule, RecordSink, Recorded};
@@ -159,6 +160,7 @@ impl Keeper {
             traced,
             reasons: SmallVec::new(),
             threshold: None,
+            judged_unix_ns: 0,
             partial: false,
         };
         let asking = Asking { trace, confidence: f64::NAN };
@@ -393,7 +395,7 @@ impl Drop for Join {
         {
             pending.iter().for_each(|pending| records.take(batch, pending));
         }
-        let mut emitted = Emitted::new();
+        let (mut emitted, now) = (Emitted::new(), unix_ns());
         let mut state = keeper.lock();
         let for_spans = pending.into_iter().filter(|pending| pending.traced.facts.is_some());
         for Pending { exchange, traced, threshold, reasons } in for_spans {
@@ -407,6 +409,7 @@ impl Drop for Join {
                 model_version: batch.schema.model_version.clone(),
                 reasons,
                 threshold: threshold.map(Threshold::bits),
+                judged_unix_ns: now,
                 partial: false,
             };
             emitted.extend(keeper.decide(&mut state, key, Asking { trace, confidence }));

@@ -2,6 +2,7 @@
 //! on as it is over a reload that does not change what it was made from.
 
 mod collector;
+mod mirror;
 mod records;
 mod spans;
 
@@ -15,6 +16,7 @@ use weir_telemetry::export::ExportMetrics;
 use weir_telemetry::log::Logger;
 
 use crate::cli::CliError;
+pub(crate) use mirror::Mirror;
 pub(crate) use records::Recorder;
 pub(crate) use spans::Tracer;
 
@@ -30,6 +32,7 @@ pub(crate) struct Exports {
 pub(crate) struct Outlets {
     pub(crate) tracer: Option<Tracer>,
     recorder: Option<Recorder>,
+    mirror: Option<Mirror>,
 }
 
 impl Exports {
@@ -42,15 +45,23 @@ impl Exports {
     /// The exporters of a configuration. Nothing is connected or opened before there is something to send.
     pub(crate) fn prepare(&self, config: &Config) -> Result<Outlets, Vec<Misfit>> {
         let running = self.kept().clone();
-        match (self.tracer(config, running.tracer), self.recorder(config, running.recorder)) {
-            (Ok(tracer), Ok(recorder)) => Ok(Outlets { tracer, recorder }),
-            (tracer, recorder) => Err([tracer.err(), recorder.err()].into_iter().flatten().collect()),
+        let tracer = self.tracer(config, running.tracer);
+        let recorder = self.recorder(config, running.recorder);
+        let mirror = self.mirror(config, running.mirror);
+        match (tracer, recorder, mirror) {
+            (Ok(tracer), Ok(recorder), Ok(mirror)) => Ok(Outlets { tracer, recorder, mirror }),
+            (tracer, recorder, mirror) => {
+                Err([tracer.err(), recorder.err(), mirror.err()].into_iter().flatten().collect())
+            }
         }
     }
 
     /// These are in force; those before send what they have and end. False if they are the same.
     pub(crate) fn keep(&self, outlets: &Outlets) -> bool {
         let before = std::mem::replace(&mut *self.kept(), outlets.clone());
+        if before.mirror != outlets.mirror {
+            self.logger.set_mirror(outlets.mirror.as_ref().map(Mirror::of_log));
+        }
         before != *outlets
     }
 
@@ -58,9 +69,11 @@ impl Exports {
     pub(crate) fn finish(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());
-        let Outlets { tracer, recorder } = std::mem::take(&mut *self.kept());
+        let Outlets { tracer, recorder, mirror } = std::mem::take(&mut *self.kept());
+        self.logger.set_mirror(None);
+        let lines = mirror.is_none_or(|mirror| mirror.finish(left()));
         let spans = tracer.is_none_or(|tracer| tracer.finish(left()));
-        recorder.is_none_or(|recorder| recorder.finish(left())) && spans
+        recorder.is_none_or(|recorder| recorder.finish(left())) && spans && lines
     }
 
     fn kept(&self) -> MutexGuard<'_, Outlets> {

@@ -21,6 +21,10 @@ const IS_REMOTE: u32 = 0x200;
 const INFERENCE: u32 = 0;
 const PREPROCESS: u32 = 1;
 const POSTPROCESS: u32 = 2;
+const OBSERVE: u32 = u32::MAX;
+
+/// How long after its end an exchange is commonly judged: the age of a batch and what judges take.
+const LAGGING_NS: u64 = 1_000_000_000;
 
 /// The spans of an exchange, the server span first.
 pub fn spans(kept: &KeptTrace) -> Vec<Span> {
@@ -31,9 +35,28 @@ pub fn spans(kept: &KeptTrace) -> Vec<Span> {
     if facts.attempts.is_empty() && traced.timing.upstream_start_ns > 0 {
         local(traced, facts, &mut spans);
     }
+    spans.extend(observe(kept));
     let state = kept.threshold.map(state_of).unwrap_or_default();
     spans.iter_mut().for_each(|span| span.trace_state.clone_from(&state));
     spans
+}
+
+/// Decoding and judging, where they lag: then whoever looks at what they say should know.
+fn observe(kept: &KeptTrace) -> Option<Span> {
+    let Traced { ids, timing, .. } = &kept.traced;
+    let end = timing.start_unix_ns + timing.end_ns;
+    let worth_it = kept.judged_unix_ns.saturating_sub(end) > LAGGING_NS;
+    worth_it.then(|| Span {
+        flags: u32::from(ids.sampled()) | HAS_IS_REMOTE,
+        links: vec![link(ids.trace_id, ids.span_id, "observed")],
+        ..span(
+            ids.trace_id,
+            ids.child(OBSERVE),
+            ids.span_id,
+            ("weir.observe".to_owned(), SpanKind::Internal),
+            (end, kept.judged_unix_ns),
+        )
+    })
 }
 
 /// The span of a model's loading; times in Unix ns.

@@ -208,7 +208,7 @@ fn totals_estimated_from_what_is_kept_are_unbiased_under_load_that_moves() {
     for seed in 0..SEEDS {
         let bench = bench(10, 40);
         let mut dice = fastrand::Rng::with_seed(seed);
-        let mut truth: BTreeMap<(u32, u16), u32> = BTreeMap::new();
+        let mut truth: BTreeMap<(u32, u16, u128), u32> = BTreeMap::new();
         for second in 0..24_u64 {
             bench.now.store(second * SECOND, Relaxed);
             // A day's swing, with a burst in it.
@@ -220,23 +220,26 @@ fn totals_estimated_from_what_is_kept_are_unbiased_under_load_that_moves() {
                         let sampled = randomness >= HALF + HALF / 2;
                         let head = if sampled { HeadSample::In(HALF + HALF / 2) } else { HeadSample::Out };
                         let status = if dice.u8(..100) < 10 + 5 * route as u8 { 503 } else { 200 };
-                        *truth.entry((route, status)).or_default() += 1;
-                        undecided(n, with(randomness, head), status)
+                        let class = u128::from(dice.u8(..10) / 7);
+                        *truth.entry((route, status, class)).or_default() += 1;
+                        undecided(n, TraceIds { trace_id: class, ..with(randomness, head) }, status)
                     })
                     .collect();
                 let errors = all.iter().filter(|one| one.traced.status == 503);
                 let errors: Vec<Verdict> = errors.map(|one| says(one.exchange, "error", 1.0)).collect();
                 let slow: Vec<Verdict> = (0..load as u32 / 4).map(|n| says(n, "slow", 1.0 / 3.0)).collect();
-                let told = vec![Told::default(); all.len()];
+                let class = |one: &Undecided| one.traced.ids.trace_id as u64;
+                let told = all.iter().map(|one| Told { class: class(one), ..Told::default() }).collect();
                 let joined = Join::new(bench.keeper.clone(), batch(route, all.len()), all, told);
                 joined.say("sampler", &errors);
                 joined.say("sampler", &slow);
             }
         }
         drop(bench.keeper);
-        let mut estimates: BTreeMap<(u32, u16), Estimate> = BTreeMap::new();
+        let mut estimates: BTreeMap<(u32, u16, u128), Estimate> = BTreeMap::new();
         for trace in bench.kept.take() {
-            let estimate = estimates.entry((trace.route.id.0, trace.traced.status)).or_default();
+            let key = (trace.route.id.0, trace.traced.status, trace.traced.ids.trace_id);
+            let estimate = estimates.entry(key).or_default();
             assert!(estimate.add(trace.probability().unwrap()));
         }
         for (key, truth) in truth {

@@ -7,12 +7,13 @@
 mod access;
 mod limit;
 mod line;
+mod mirror;
 mod queue;
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use crate::registry::{Registry, RegistryError};
 
 pub use access::Access;
 pub use line::{Field, rfc3339};
+pub use mirror::Mirror;
 
 use limit::Limit;
 use line::Line;
@@ -91,6 +93,7 @@ struct Shared {
     dropped: Dropped,
     /// Sources somebody speaks for, so that two handles of one name share its limit.
     sources: Mutex<Vec<Arc<Source>>>,
+    mirror: RwLock<Option<Mirror>>,
     begin: Instant,
 }
 
@@ -146,6 +149,7 @@ impl Logger {
             queue,
             dropped,
             sources: Mutex::default(),
+            mirror: RwLock::default(),
             begin: Instant::now(),
         };
         let shared = Arc::new(shared);
@@ -219,6 +223,7 @@ impl Logger {
         line.field("source", Field::Str(&self.source.name));
         line.field("message", Field::Str(message));
         fields.iter().for_each(|(name, value)| line.field(name, *value));
+        self.mirrored(|mirror| mirror.line(level, &self.source.name, message, fields));
         if suppressed > 0 {
             line.field("suppressed", Field::U64(suppressed));
         }
@@ -227,7 +232,19 @@ impl Logger {
 
     /// Writes one line of the access log, whatever the level.
     pub fn access(&self, access: &Access<'_>) {
+        self.mirrored(|mirror| mirror.access(access));
         self.push(access.line(), false);
+    }
+
+    /// Has every line sent to a collector too, or no longer.
+    pub fn set_mirror(&self, mirror: Option<Mirror>) {
+        *self.shared.mirror.write().unwrap_or_else(PoisonError::into_inner) = mirror;
+    }
+
+    fn mirrored(&self, with: impl FnOnce(&Mirror)) {
+        if let Some(mirror) = &*self.shared.mirror.read().unwrap_or_else(PoisonError::into_inner) {
+            with(mirror);
+        }
     }
 
     /// Waits until everything logged so far was given to the sink; false if that took longer than `limit`.
