@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct Privacy {
     /// As if these fields had not been sent.
     pub redact: Vec<FieldName>,
-    /// Values of these fields are replaced by salted hashes, so that equal ones can still be told to be equal.
+    /// Values of these fields are replaced by salted hashes, so that equal ones can be told to be equal.
     pub hash: Vec<FieldName>,
     /// Secret.
     pub salt: Arc<str>,
