@@ -85,7 +85,7 @@ fn a_trace_is_continued_or_begun_and_its_state_kept_only_beside_a_valid_parent()
 
     gateway.ask(get("/"));
     let begun = server.request().header("traceparent").expect("a parent").to_owned();
-    assert!(begun.len() == 55 && begun.ends_with("-00"), "{begun}");
+    assert!(begun.len() == 55 && begun.ends_with("-02"), "{begun}");
 }
 
 #[test]

@@ -107,6 +107,46 @@ fn a_chunked_body_is_a_413_when_it_goes_over_the_limit() {
     counted(&gateway, "all", "body_too_large");
 }
 
+/// A client that sends its body behind its head, as many do, goes on using the connection.
+#[track_caller]
+fn answered_early(gateway: &Gateway, status: u16) {
+    let mut client = gateway.client();
+    for _ in 0..50 {
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n");
+        let reply = client.message();
+        assert_eq!((reply.status(), reply.header("connection")), (status, None));
+        client.send("x".repeat(2000));
+    }
+}
+
+#[test]
+fn an_answer_that_did_not_wait_for_a_small_request_leaves_the_connection_open() {
+    let upstream = Upstream::bind();
+    let address = upstream.address();
+    let server = std::thread::spawn(move || {
+        for _ in 0..50 {
+            // It answers a head, and reads no further.
+            let mut server = upstream.accept();
+            server.head().expect("a head");
+            server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    answered_early(&weir(&forward(address)), 200);
+    server.join().expect("fifty requests");
+    answered_early(&weir(&forward_with(&[nobody()], "body_bytes = \"1KiB\"", "")), 413);
+    let elsewhere = forward(nobody()).replace("path = \"/*\"", "path = \"/elsewhere\"");
+    answered_early(&weir(&elsewhere), 404);
+}
+
+#[test]
+fn an_answer_that_did_not_wait_for_a_large_request_says_that_the_connection_closes() {
+    let gateway = weir(&forward_with(&[nobody()], "body_bytes = \"1KiB\"", ""));
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n");
+    let reply = client.message();
+    assert_eq!((reply.status(), reply.header("connection")), (413, Some("close")));
+}
+
 #[test]
 fn an_early_answer_reaches_a_client_that_sends_all_it_has_before_it_reads() {
     let gateway = weir(&forward_with(&[nobody()], "body_bytes = \"1KiB\"", ""));

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use weir_exchange::{End, ErrorType};
 
 use crate::clock::Stamp;
+use crate::drain::drain;
 use crate::live::{Live, Owner};
 use crate::refusal::Refusal;
 use crate::upstream::{Lease, Sender};
@@ -55,6 +56,15 @@ impl RequestBody {
     fn fail(&self, why: Refusal, words: &'static str) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.live.request_fault.replace(Some(why));
         Poll::Ready(Some(Err(Broken(words))))
+    }
+}
+
+impl Drop for RequestBody {
+    /// The answer did not wait for the rest.
+    fn drop(&mut self) {
+        if let Some(rest) = self.inner.take().filter(|_| !self.live.request_is_complete()) {
+            drain(rest, &self.live.conn.activity);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use weir_exchange::{End, SpanFacts, TraceIds};
 use crate::body::ReplyBody;
 use crate::clock::Stamp;
 use crate::conn::Conn;
+use crate::drain::{drain, say_close};
 use crate::fields::Gist;
 use crate::forward::{Asked, Streamed, forward};
 use crate::live::{Live, Owner};
@@ -47,10 +48,14 @@ async fn answer(conn: Rc<Conn>, head: Box<Parts>, body: Incoming) -> Result<Resp
         Ok(route) => route,
         Err(refusal) => {
             conn.activity.unread.store(!body.is_end_stream(), Relaxed);
+            let owed = if body.is_end_stream() { 0 } else { gist.length.unwrap_or(0) };
+            drain(body, &conn.activity);
             let rule = view.snapshot.tracing.as_ref();
             let trace = trace::join(&gist, &head.headers, rule).ids;
             let facts = (rule.is_some() && trace.sampled()).then(|| trace::facts(&conn, &head, &gist));
-            return Ok(refuse_unrouted(&conn, &head, (trace, facts), &refusal, began));
+            let mut response = refuse_unrouted(&conn, &head, (trace, facts), &refusal, began);
+            say_close(head.version, owed, &mut response);
+            return Ok(response);
         }
     };
     let owner = Owner::of(Live::begin(&conn, route.clone(), &head, &gist, began));
@@ -58,7 +63,10 @@ async fn answer(conn: Rc<Conn>, head: Box<Parts>, body: Incoming) -> Result<Resp
     let Gist { length: announced, hop, .. } = gist;
     let answer = match &route.rule.target.kind {
         // A body announced as too large is refused before a byte of it is read.
-        _ if announced.is_some_and(|length| length > limit) => Err(Refusal::BodyTooLarge { limit }),
+        _ if announced.is_some_and(|length| length > limit) => {
+            drain(body, &conn.activity);
+            Err(Refusal::BodyTooLarge { limit })
+        }
         // Boxed: what only a local model needs must not make every request's future large.
         TargetKind::Local(model) => {
             Box::pin(infer(owner.live(), &**model, &head, body)).await.map(Answer::Own)
@@ -68,10 +76,14 @@ async fn answer(conn: Rc<Conn>, head: Box<Parts>, body: Incoming) -> Result<Resp
             forward(owner.live(), config, endpoints, asked).await.map(Answer::Streamed)
         }
     };
-    Ok(match answer {
+    let live = owner.live().clone();
+    let mut response = match answer {
         Ok(answer) => respond(owner, answer),
         Err(refusal) => refuse(owner, &refusal),
-    })
+    };
+    let (version, owed) = live.owes();
+    say_close(version, owed, &mut response);
+    Ok(response)
 }
 
 /// What a backend came up with.

@@ -27,6 +27,8 @@ pub(crate) struct Activity {
     pub(crate) exchanges: AtomicU64,
     /// An exchange ended before its request did.
     pub(crate) unread: AtomicBool,
+    /// The rest of an answered request is being read.
+    pub(crate) draining: AtomicBool,
     /// HTTP/2: bytes between requests are pings and settings, not the beginning of a head.
     pub(crate) http2: AtomicBool,
 }
@@ -35,7 +37,7 @@ impl Activity {
     /// Bytes came: between requests they are the beginning of a head.
     fn read(&self) {
         let between = self.exchanges.load(Relaxed) == 0 && self.head_began.load(Relaxed) == 0;
-        if between && !self.http2.load(Relaxed) {
+        if between && !self.http2.load(Relaxed) && !self.draining.load(Relaxed) {
             self.head_began.store(Stamp::recent().0, Relaxed);
         }
     }

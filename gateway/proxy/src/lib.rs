@@ -7,6 +7,7 @@
 mod body;
 mod clock;
 mod conn;
+mod drain;
 mod fields;
 mod forward;
 mod handle;

@@ -116,6 +116,8 @@ pub(crate) struct Live {
     pub(crate) route: Rc<RouteView>,
     pub(crate) method: Method,
     version: Version,
+    /// Bytes of the request's body, as far as its head says; 0 if it does not.
+    announced: u64,
     uri: Uri,
     pub(crate) trace: Joined,
     /// Share of exchanges like this one that are handed off; 0: this one is not.
@@ -162,6 +164,7 @@ impl Live {
             route,
             method: head.method.clone(),
             version: head.version,
+            announced: gist.length.unwrap_or(0),
             uri: head.uri.clone(),
             trace,
             probability,
@@ -203,6 +206,13 @@ impl Live {
 
     pub(crate) fn request_is_complete(&self) -> bool {
         self.request_done.get().0 != 0
+    }
+
+    /// The version of the request, and the bytes of it that are known to come still.
+    pub(crate) fn owes(&self) -> (Version, u64) {
+        let seen = self.request.borrow().total;
+        let owed = if self.request_is_complete() { 0 } else { self.announced.saturating_sub(seen) };
+        (self.version, owed)
     }
 
     /// A chunk of the response passed.
