@@ -20,7 +20,7 @@ pub(crate) const MOST: u64 = 256 << 10;
 /// How long the rest is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads and forgets the rest of a body, beside its answer. hyper closes the connection of one that is dropped
+/// Reads and forgets the rest of a body beside its answer: hyper closes the connection of one that is dropped
 /// before its end.
 pub(crate) fn drain(body: Incoming, activity: &Arc<Activity>) {
     // One stream of many costs its connection nothing.
