@@ -3,12 +3,12 @@
 //! `tests/support/peers.sh` installs the peers.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use support::peer::{Peer, ask, python};
+use support::peer::{Peer, python};
+use support::prometheus::Prometheus;
 use support::{Gateway, eventually, nobody};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -37,37 +37,10 @@ fn model_server() -> (Peer, SocketAddr) {
     (peer, address)
 }
 
-fn prometheus(folder: &Path, target: SocketAddr) -> (Peer, SocketAddr) {
-    let address = nobody();
-    let config = folder.join("prometheus.yml");
-    let text = format!(
-        "global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\nscrape_configs:\n  - job_name: weir\n    static_configs:\n      - targets: [\"{target}\"]\n"
-    );
-    std::fs::write(&config, text).expect("the configuration can be written");
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
-        .arg(format!("--web.listen-address={address}"));
-    let mut peer = Peer::start(&mut command);
-    peer.await_ready(address, "/-/ready");
-    (peer, address)
-}
-
 /// The values of an instant query by one label's value (empty for a query without that label).
-fn query(prometheus: SocketAddr, query: &str, label: &str) -> BTreeMap<String, f64> {
-    let mut encoded = String::from("query=");
-    for byte in query.bytes() {
-        write!(encoded, "%{byte:02X}").expect("a string takes everything");
-    }
-    let head = "Content-Type: application/x-www-form-urlencoded\r\nConnection: close";
-    let length = encoded.len();
-    let request = format!(
-        "POST /api/v1/query HTTP/1.1\r\nHost: {prometheus}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{encoded}"
-    );
-    let reply = ask(prometheus, &request).expect("Prometheus answers").json();
-    assert_eq!(reply["status"], "success", "{query}: {reply}");
-    let samples = reply["data"]["result"].as_array().expect("a vector").iter();
+fn query(prometheus: &Prometheus, query: &str, label: &str) -> BTreeMap<String, f64> {
+    let answer = prometheus.ask("/api/v1/query", &[("query", query)]);
+    let samples = answer["result"].as_array().expect("a vector").iter();
     let named = |sample: &serde_json::Value| {
         let name = sample["metric"][label].as_str().unwrap_or_default().to_owned();
         (name, sample["value"][1].as_str().and_then(|v| v.parse().ok()).expect("a number"))
@@ -77,7 +50,7 @@ fn query(prometheus: SocketAddr, query: &str, label: &str) -> BTreeMap<String, f
 
 /// Waits for a query's answer; what it was instead is told.
 #[track_caller]
-fn expect(prometheus: SocketAddr, text: &str, label: &str, wanted: &[(&str, f64)]) {
+fn expect(prometheus: &Prometheus, text: &str, label: &str, wanted: &[(&str, f64)]) {
     let wanted: BTreeMap<String, f64> = wanted.iter().map(|(name, v)| ((*name).to_owned(), *v)).collect();
     let close = |a: &BTreeMap<String, f64>| {
         a.len() == wanted.len()
@@ -144,7 +117,7 @@ fn prometheus_tells_what_the_test_counted() {
     let (_server, model) = model_server();
     let gateway = Gateway::start(WEIR, &configuration(model));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (_prometheus, asked) = prometheus(folder.path(), gateway.admin());
+    let asked = &Prometheus::start(folder.path(), gateway.admin(), &[]);
     // Seen at 0 before the first request, so that an increase over the traffic would be right too.
     expect(asked, "sum(predictions_total)", "", &[("", 0.0)]);
 

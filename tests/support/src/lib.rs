@@ -6,6 +6,7 @@ mod gateway;
 pub mod h2;
 mod logs;
 pub mod peer;
+pub mod prometheus;
 pub mod scrape;
 mod upstream;
 mod wire;

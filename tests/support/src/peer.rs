@@ -29,8 +29,10 @@ impl Peer {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let output = NamedTempFile::new().expect("a temporary file");
-        let file = || -> File { output.reopen().expect("a temporary file can be opened again") };
-        let started = command.process_group(0).stdin(Stdio::null()).stdout(file()).stderr(file()).spawn();
+        // One place to write at for both, or each would write over the other.
+        let file: File = output.reopen().expect("a temporary file can be opened again");
+        let also = file.try_clone().expect("a file can be shared");
+        let started = command.process_group(0).stdin(Stdio::null()).stdout(file).stderr(also).spawn();
         let child = started.unwrap_or_else(|e| panic!("failed to start {command:?}: {e} (make test-peers)"));
         Self { child, output }
     }
@@ -41,12 +43,32 @@ impl Peer {
     /// It does not, or the server ends; with what it said.
     #[track_caller]
     pub fn await_ready(&mut self, address: SocketAddr, path: &str) {
-        eventually_within(PEER_PATIENCE, path, || {
+        self.until(path, || get(address, path).is_some_and(|reply| reply.status() == 200));
+    }
+
+    /// Waits until it takes connections, for a server that has no page to ask for.
+    ///
+    /// # Panics
+    /// It does not, or the server ends; with what it said.
+    #[track_caller]
+    pub fn await_listening(&mut self, address: SocketAddr) {
+        self.until("a listener", || TcpStream::connect(address).is_ok());
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, is: impl Fn() -> bool) {
+        eventually_within(PEER_PATIENCE, what, || {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("the server ended with {status}");
             }
-            get(address, path).filter(|reply| reply.status() == 200)
+            is().then_some(())
         });
+    }
+
+    /// What it wrote so far, to either output.
+    pub fn output(&self) -> String {
+        let said = std::fs::read(self.output.path()).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
     }
 }
 
@@ -57,8 +79,7 @@ impl Drop for Peer {
         }
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let said = std::fs::read_to_string(self.output.path()).unwrap_or_default();
-            eprintln!("the output of the server:\n{said}");
+            eprintln!("the output of the server:\n{}", self.output());
         }
     }
 }
