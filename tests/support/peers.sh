@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The real servers of tests/fastapi.rs and tests/peers, from nothing: Prometheus from Debian; FastAPI, MLflow and MLServer
-# from PyPI, each into an environment of its own under .peers. Does only what is missing.
+# The real servers of tests/fastapi.rs and tests/peers, from nothing: Prometheus from Debian; FastAPI, MLflow, MLServer, the
+# OpenTelemetry SDK, Phoenix, OtelTap and Rotel from PyPI, each into an environment of its own under .peers. Does only what is
+# missing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -24,9 +25,13 @@ environment() {
     cp "$requirements" "$venv/.ready"
 }
 
+peers=$root/tests/support/peers
 environment fastapi "$root/examples/fastapi/requirements.txt"
 # Side by side: the one waits for the network while the other unpacks.
-environment mlflow "$root/tests/support/peers/mlflow.txt" &
-mlflow=$!
-environment mlserver "$root/tests/support/peers/mlserver.txt"
-wait $mlflow
+waited=()
+for name in mlflow phoenix; do
+    environment $name "$peers/$name.txt" &
+    waited+=($!)
+done
+for name in mlserver otel oteltap rotel; do environment $name "$peers/$name.txt"; done
+for job in "${waited[@]}"; do wait "$job"; done
