@@ -1,8 +1,10 @@
 //! Real model servers behind Weir: a client gets what the server itself answers, and the metrics say what the
-//! answers said. Runs where `WEIR_PEERS` is set; `tests/support/peers.sh` installs the servers.
+//! answers said. Real receivers of traces: they have each trace whole. Runs where `WEIR_PEERS` is set;
+//! `tests/support/peers.sh` installs the servers.
 
 mod mlflow;
 mod mlserver;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

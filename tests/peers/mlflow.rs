@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use support::peer::{Peer, python};
 use support::{Gateway, nobody};
@@ -21,19 +22,26 @@ const COLUMNS: &str = r#"{"tenure": [2.0, 70.0], "monthly_charges": [95.5, 20.25
   "contract": ["Month-to-month", "Two year"]}"#;
 const CSV: &str = "tenure,monthly_charges,contract\n2.0,95.5,Month-to-month\n70.0,20.25,Two year\n";
 
-fn server(folder: &Path) -> (Peer, SocketAddr) {
-    let model = folder.join("model");
-    output(script("mlflow", "mlflow_model.py").arg(rows_to_learn()).arg(&model));
-    let address = nobody();
+/// `mlflow`, at work in a folder.
+pub(crate) fn program(folder: &Path) -> Command {
     let python = python("mlflow");
     let bin = python.parent().expect("a folder of programs");
     // It starts a server of the environment by its name.
     let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = std::process::Command::new(bin.join("mlflow"));
+    let mut command = Command::new(bin.join("mlflow"));
+    command.env("PATH", format!("{}:{path}", bin.display())).env("MLFLOW_DISABLE_TELEMETRY", "true");
+    command.current_dir(folder);
+    command
+}
+
+fn server(folder: &Path) -> (Peer, SocketAddr) {
+    let model = folder.join("model");
+    output(script("mlflow", "mlflow_model.py").arg(rows_to_learn()).arg(&model));
+    let address = nobody();
+    let mut command = program(folder);
     command.args(["models", "serve", "--env-manager", "local", "-h", "127.0.0.1", "-p"]);
     command.arg(address.port().to_string()).arg("-m").arg(&model);
-    command.env("PATH", format!("{}:{path}", bin.display())).env("MLFLOW_DISABLE_TELEMETRY", "true");
-    let mut peer = Peer::start(command.current_dir(folder));
+    let mut peer = Peer::start(&mut command);
     peer.await_ready(address, "/ping");
     (peer, address)
 }
