@@ -383,7 +383,8 @@ fn two_hundred_reloads_under_load_fail_no_request_and_keep_no_memory() {
     let configs = (1..=200).map(|n| format!("[timeouts]\nheader = \"{}s\"\n{toml}", 60 + n % 7));
     under_load(&gateway, configs, |reload, load| match reload {
         16..=20 => memory.early.push(load.resident(&gateway)),
-        196..=200 => memory.late.push(load.resident(&gateway)),
+        // An allocator takes and gives back megabytes at a time, when it likes.
+        150.. if reload % 5 == 0 => memory.late.push(load.resident(&gateway)),
         _ => {}
     });
     assert!(memory.growth() < 1.05, "{} times the memory of reload 20: {memory:?}", memory.growth());

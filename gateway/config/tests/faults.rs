@@ -173,7 +173,7 @@ fn an_unknown_key_is_told_the_nearest_or_its_home_or_all() {
         "body_bytes = \"1KiB\"",
         "gateway.body_bytes: there is no key `body_bytes` here (`body_bytes` is a key of `[limits]`)",
     );
-    check("log", "zzz = 2", "log.zzz: there is no key `zzz` here (known: level, access)");
+    check("log", "zzz = 2", "log.zzz: there is no key `zzz` here (known: level, otlp, access)");
     check(
         "backend.b",
         "queue = 2",

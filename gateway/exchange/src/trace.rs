@@ -135,7 +135,19 @@ impl KeptTrace {
     /// With which probability this exchange is in the sample; `None`: unknown.
     pub fn probability(&self) -> Option<f64> {
         let kept = ((1_u64 << 56) - self.threshold?) as f64 / (1_u64 << 56) as f64;
-        (self.traced.observed > 0.0).then(|| kept * f64::from(self.traced.observed))
+        match self.traced.observed {
+            // Nobody ever judges what is on such a route: the head alone decides.
+            _ if !self.route.observe => Some(kept),
+            // What was left out by chance would have been judged, and nobody knows how.
+            0.0 => None,
+            observed => Some(kept * f64::from(observed)),
+        }
+    }
+
+    /// The threshold as all along the trace may take it: not where chance beside the trace's own had a part.
+    pub fn consistent_threshold(&self) -> Option<u64> {
+        let chance = self.route.observe && self.traced.observed < 1.0;
+        self.threshold.filter(|_| !chance)
     }
 }
 

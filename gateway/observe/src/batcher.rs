@@ -262,7 +262,10 @@ impl Batcher {
         let (slot, fits) = self.slot(at, pair, facts.route, &signature);
         let Self { slots, now, .. } = self;
         let Slot { schema, cells, .. } = slots[slot].as_mut().expect("`slot` gives a live slot");
-        cells.count(facts, predicted);
+        // Metadata and readiness under the path of a model ask for no prediction.
+        if facts.route.protocol.is_none() || facts.request_bytes > 0.0 {
+            cells.count(facts, predicted);
+        }
         if let Some(traced) = &mut traced {
             traced.rows = predicted as u32;
         }

@@ -352,7 +352,9 @@ impl Live {
         let endpoint = self.endpoint.take();
         let started = self.upstream_start.get();
         let upstream_ns = if started.0 == 0 { 0 } else { now.since(started) };
-        let (request_bytes, response_bytes) = (self.request.borrow().total, self.response.borrow().total);
+        let local = self.local.borrow().as_ref().map_or(0, |reply| reply.body.len() as u64);
+        let (request_bytes, response_bytes) =
+            (self.request.borrow().total, self.response.borrow().total + local);
         self.route.cells.count(&Counted {
             method: &self.method,
             version: self.version,

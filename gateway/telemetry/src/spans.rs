@@ -4,6 +4,7 @@
 //! or the stages of a local model.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
@@ -23,6 +24,9 @@ const PREPROCESS: u32 = 1;
 const POSTPROCESS: u32 = 2;
 const OBSERVE: u32 = u32::MAX;
 
+/// The second in which lagging was last told.
+static LAST_LAG: AtomicU64 = AtomicU64::new(0);
+
 /// How long after its end an exchange is commonly judged: the age of a batch and what judges take.
 const LAGGING_NS: u64 = 1_000_000_000;
 
@@ -36,7 +40,7 @@ pub fn spans(kept: &KeptTrace) -> Vec<Span> {
         local(traced, facts, &mut spans);
     }
     spans.extend(observe(kept));
-    let state = kept.threshold.map(state_of).unwrap_or_default();
+    let state = kept.consistent_threshold().map(state_of).unwrap_or_default();
     spans.iter_mut().for_each(|span| span.trace_state.clone_from(&state));
     spans
 }
@@ -45,7 +49,10 @@ pub fn spans(kept: &KeptTrace) -> Vec<Span> {
 fn observe(kept: &KeptTrace) -> Option<Span> {
     let Traced { ids, timing, .. } = &kept.traced;
     let end = timing.start_unix_ns + timing.end_ns;
-    let worth_it = kept.judged_unix_ns.saturating_sub(end) > LAGGING_NS;
+    let lags = kept.judged_unix_ns.saturating_sub(end) > LAGGING_NS;
+    // Where everything lags, one a second says it.
+    let second = kept.judged_unix_ns / 1_000_000_000;
+    let worth_it = lags && LAST_LAG.fetch_max(second, Relaxed) < second;
     worth_it.then(|| Span {
         flags: u32::from(ids.sampled()) | HAS_IS_REMOTE,
         links: vec![link(ids.trace_id, ids.span_id, "observed")],

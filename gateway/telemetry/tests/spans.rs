@@ -45,6 +45,7 @@ fn judging_that_lags_has_a_span_linked_to_the_request() {
     let [request, observe] = &spans[..] else { panic!("two spans, not {}", spans.len()) };
     assert_eq!((observe.name.as_str(), &observe.links[0].span_id), ("weir.observe", &request.span_id));
     assert_eq!(observe.end_time_unix_nano - observe.start_time_unix_nano, 3 * SECOND);
+    assert_eq!(weir_telemetry::spans::spans(&kept(Some(0), 3 * SECOND)).len(), 1, "once a second");
 }
 
 #[test]
@@ -54,4 +55,8 @@ fn a_threshold_is_written_as_open_telemetry_writes_it_and_an_unknown_one_not_at_
     assert_eq!(state(Some(0xc0_0000_0000_0000)), "ot=th:c");
     assert_eq!(state(Some(0xfd_70a3_d70a_3d71)), "ot=th:fd70a3d70a3d71");
     assert_eq!(state(None), "");
+    let mut half = kept(Some(0), 0);
+    half.traced.observed = 0.5;
+    assert_eq!(spans(&half)[0].trace_state, "", "chance beside the trace's own had a part");
+    assert_eq!(half.probability(), Some(0.5));
 }

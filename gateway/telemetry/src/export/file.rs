@@ -111,7 +111,8 @@ impl Lines {
     /// Removes the oldest files until all fit, the one to come included. Names sort by time.
     fn prune(&self) {
         let mut aside = self.set_aside_files();
-        aside.sort();
+        // Without the extension: `name-<time>` comes before `name-<time>-1`.
+        aside.sort_by_key(|(path, _)| split(path).0);
         let mut total: u64 = aside.iter().map(|(_, length)| length).sum();
         for (path, length) in aside {
             if total + self.options.file_bytes <= self.options.total_bytes {
@@ -248,7 +249,9 @@ mod tests {
         assert_eq!(text("p.jsonl"), "ffffff\n");
         let names = names(folder.path());
         let aside: Vec<&String> = names.iter().filter(|name| name.starts_with("p-2")).collect();
-        assert_eq!(aside.iter().map(|name| text(name)).collect::<Vec<_>>(), ["dddddd\n", "eeeeee\n"]);
+        let mut kept: Vec<String> = aside.iter().map(|name| text(name)).collect();
+        kept.sort();
+        assert_eq!(kept, ["dddddd\n", "eeeeee\n"]);
         assert!(names.contains(&"p-notes.jsonl".to_owned()));
     }
 
