@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 6] = [
     &["exchange", "stats"],
     &["codec", "config"],
     &["telemetry"],
-    &["plugin", "inference"],
+    &["plugin", "inference", "alert"],
     &["proxy", "observe", "admin"],
     &["weir"],
 ];

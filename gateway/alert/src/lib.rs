@@ -1,0 +1,5 @@
+//! Rules over Weir's own series, service level objectives, and delivery of the alerts that come of them.
+
+mod alert;
+
+pub use alert::{Alert, Fingerprint};
