@@ -1,12 +1,15 @@
 //! Checks across sections: names that refer to each other, routes that cannot be told apart.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use crate::alert::{AlertKeys, AlertRule};
 use crate::document::File;
 use crate::fault::Place;
 use crate::key::meant;
 use crate::reader::{At, Reader};
 use crate::route::{PathMatch, Route, RouteKeys, Wire};
+use crate::slo::{Slo, SloKeys};
 
 /// Names must lead somewhere, and what nothing leads to is probably a mistake.
 pub(crate) fn references(file: &File, reader: &mut Reader<'_>) {
@@ -114,4 +117,32 @@ pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
             reader.warn(&plugin.place, message);
         }
     }
+}
+
+/// Rules and objectives; their names are one space, since both name alerts.
+pub(crate) fn rules(
+    alerts: Vec<At<AlertKeys>>,
+    slos: Vec<At<SloKeys>>,
+    routes: &[Arc<str>],
+    reader: &mut Reader<'_>,
+) -> (Vec<AlertRule>, Vec<Slo>) {
+    let names: Vec<String> =
+        alerts.iter().map(|a| &a.shown).chain(slos.iter().map(|s| &s.shown)).cloned().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for slo in slos.iter().filter(|slo| alerts.iter().any(|alert| alert.shown == slo.shown)) {
+        let message = format!("an alert is named `{}` already (choose another name)", slo.shown);
+        reader.misfit(&slo.place, message);
+    }
+    let of_alerts = alerts.iter().flat_map(|alert| alert.value.unless.iter().map(move |u| (&alert.shown, u)));
+    let of_slos = slos.iter().flat_map(|slo| slo.value.unless.iter().map(move |u| (&slo.shown, u)));
+    for (name, other) in of_alerts.chain(of_slos) {
+        if *name == other.value {
+            reader.fault(&other.place, "an alert cannot explain itself (name another, or take it out)");
+        } else {
+            known("alert or objective", other, &other.value, &names, reader);
+        }
+    }
+    let alerts = alerts.into_iter().filter_map(|alert| alert.resolve(reader)).collect();
+    let slos = slos.into_iter().filter_map(|slo| slo.resolve(routes, reader)).collect();
+    (alerts, slos)
 }

@@ -15,7 +15,8 @@ use crate::fault::{Fault, Faults, Place, Source};
 use crate::places::Text;
 use crate::reader::Reader;
 use crate::{
-    Backend, Gateway, Limits, Log, Plugin, PredictionLog, Route, Telemetry, Timeouts, Tracing, document,
+    AlertRule, Alerting, Backend, Gateway, Limits, Log, Plugin, PredictionLog, Route, Slo, Telemetry,
+    Timeouts, Tracing, document,
 };
 
 /// The configuration of `weir run` and `weir demo` without `--config`, and the reference manual of every
@@ -43,6 +44,11 @@ pub struct Config {
     pub prediction_log: PredictionLog,
     /// `None`: nothing is hidden.
     pub privacy: Option<Arc<Privacy>>,
+    pub alerting: Alerting,
+    /// In the order of the file.
+    pub alerts: Vec<AlertRule>,
+    /// In the order of the file.
+    pub slos: Vec<Slo>,
     pub log: Log,
     /// The folder that relative paths were resolved against.
     pub base: PathBuf,

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use crate::alert::AlertKeys;
+use crate::alerting::AlertingKeys;
 use crate::backend::{BackendKeys, Surroundings};
 use crate::check;
 use crate::config::Config;
@@ -18,6 +20,7 @@ use crate::privacy::PrivacyKeys;
 use crate::reader::{At, Reader};
 use crate::route::RouteKeys;
 use crate::section::{Keys, Section, in_order};
+use crate::slo::SloKeys;
 use crate::tracing::TracingKeys;
 
 section! {
@@ -42,19 +45,18 @@ section! {
         /// Records of predictions, for whoever trains and judges models later.
         pub(crate) prediction_log: At<PredictionLogKeys> =
             default("{}", Placed(Sub::<PredictionLogKeys>::NEW));
+        /// Who evaluates rules, and who is told what they say.
+        pub(crate) alerting: AlertingKeys = default("{}", Sub::<AlertingKeys>::NEW);
+        /// Rules.
+        pub(crate) alert: Vec<At<AlertKeys>> = default("{}", Named::<AlertKeys>::max(5000));
+        /// Service level objectives.
+        pub(crate) slo: Vec<At<SloKeys>> = default("{}", Named::<SloKeys>::max(1000));
         /// What nobody may see of the bodies.
         pub(crate) privacy: PrivacyKeys = default("{}", Sub::<PrivacyKeys>::NEW);
         /// What is written to standard error.
         pub(crate) log: Log = default("{}", Sub::<Log>::NEW);
     }
 }
-
-/// Tables of the contract that this build does not implement.
-const ABSENT: [(&str, &str); 3] = [
-    ("alerting", "talking to an Alertmanager"),
-    ("alert", "alerting on conditions"),
-    ("slo", "keeping service level objectives"),
-];
 
 impl File {
     /// Reads the whole document.
@@ -63,9 +65,7 @@ impl File {
         let file = <Self as Keys>::read(&mut Section::new(root, place.clone(), reader));
         for (name, _) in in_order(root) {
             let name_text: &str = name.get_ref();
-            let message = if let Some((_, what)) = ABSENT.iter().find(|(absent, _)| *absent == name_text) {
-                format!("{what} is not in this build (take `{name_text}` out)")
-            } else if Self::TABLE.key(name_text).is_none() {
+            let message = if Self::TABLE.key(name_text).is_none() {
                 let home = tables().into_iter().find(|(_, table)| table.key(name_text).is_some());
                 let home = home.map(|(header, _)| format!("`{name_text}` is a key of `{header}`"));
                 let known = || format!("known: {}", Self::TABLE.names().collect::<Vec<_>>().join(", "));
@@ -101,6 +101,11 @@ impl File {
         let names: Vec<_> = routes.iter().map(|(_, route)| route.name.clone()).collect();
         let tracing = self.tracing.resolve(base, reader);
         let prediction_log = self.prediction_log.resolve(base, &names, tracing.otlp.is_some(), reader);
+        let alerting = self.alerting;
+        let (alerts, slos) = check::rules(self.alert, self.slo, &names, reader);
+        let told: Vec<&str> =
+            alerts.iter().map(|a| &*a.name).chain(slos.iter().map(|s| &**s.name())).collect();
+        let alerting = alerting.resolve(base, &told, reader);
         Config {
             gateway: self.gateway.resolve(base),
             limits,
@@ -112,6 +117,9 @@ impl File {
             tracing,
             prediction_log,
             privacy: self.privacy.resolve(reader),
+            alerting,
+            alerts,
+            slos,
             log: self.log,
             base: base.to_owned(),
         }
@@ -155,6 +163,7 @@ mod tests {
                 let text = match at.as_slice() {
                     ["route"] => format!("[[route]]\n{} = {}", key.name, key.literal),
                     ["route", inner] => format!("[[route]]\n[route.{inner}]\n{} = {}", key.name, key.literal),
+                    ["slo", _, "burn"] => format!("[[slo.x.burn]]\n{} = {}", key.name, key.literal),
                     ["backend", _] => {
                         let first = &table.keys[0];
                         let rest = if std::ptr::eq(first, key) { "" } else { first.literal };

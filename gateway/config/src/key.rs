@@ -92,13 +92,13 @@ macro_rules! section {
             const TABLE: &'static $crate::key::Table = &$crate::key::Table {
                 about: concat!($($about, "\n"),*),
                 keys: &[$($crate::key::$presence::<$type, _>(
-                    stringify!($key), concat!($($doc, "\n"),*), $literal, &$kind,
+                    $crate::key::plain(stringify!($key)), concat!($($doc, "\n"),*), $literal, &$kind,
                 )),*],
             };
 
             fn read(section: &mut $crate::section::Section<'_, '_, '_>) -> Self {
                 Self {
-                    $($key: section.$presence(stringify!($key), $literal, &$kind),)*
+                    $($key: section.$presence($crate::key::plain(stringify!($key)), $literal, &$kind),)*
                     $($($beside: $initial,)*)?
                 }
             }
@@ -106,6 +106,12 @@ macro_rules! section {
     };
 }
 pub(crate) use section;
+
+/// A field's name as a key: `r#for` is `for`.
+pub(crate) const fn plain(name: &'static str) -> &'static str {
+    let bytes = name.as_bytes();
+    if bytes.len() > 2 && bytes[0] == b'r' && bytes[1] == b'#' { name.split_at(2).1 } else { name }
+}
 
 /// A key whose default holds when it is absent. The type ties the kind to the field.
 pub(crate) const fn default<T, K: Kind<Out = T>>(

@@ -4,6 +4,8 @@
 //! by hand, because serde's derive stops at the first fault; what is walked, suggested, documented and
 //! described to editors comes from one definition of every key (`section!`).
 
+mod alert;
+mod alerting;
 mod backend;
 mod check;
 mod config;
@@ -25,8 +27,11 @@ mod reload;
 mod route;
 mod schema;
 mod section;
+mod slo;
 mod tracing;
 
+pub use alert::{Aggregate, AlertRule, Compare, Measure, Selection, Selector, Telling};
+pub use alerting::{Alerting, Maintenance, Webhook, When};
 pub use backend::{Artifact, Backend, BackendKind, Endpoint, Forward, Local, ModelPath, PluginPath, Ready};
 pub use config::{Config, DEFAULT, Loaded};
 pub use fault::{Fault, Faults};
@@ -39,4 +44,5 @@ pub use prediction_log::{PredictionLog, Sync};
 pub use reload::{Fixed, fixed_until_restart};
 pub use route::{PathMatch, Route};
 pub use schema::schema;
+pub use slo::{Burn, Severity, Slo, largest_factor};
 pub use tracing::{Callers, Otlp, OtlpProtocol, Propagation, Tracing};

@@ -62,7 +62,7 @@ endpoints = [\"https://a\", \"http://b:0\"]
 routes = [\"b\"]
 limits = { memory = 3, cpus = \"2%\" }
 [alerting]
-alertmanagers = [\"http://127.0.0.1:9093\"]
+alertmanager = [\"http://127.0.0.1:9093\"]
 ";
     let expect = [
         "2:11 gateway.workers: the number `1000` is out of bounds (from `0` to `256`)",
@@ -83,7 +83,7 @@ alertmanagers = [\"http://127.0.0.1:9093\"]
         "14:21 plugin.drift.limits.memory: `3` has no unit (write a size such as `\"16MiB\"`; here perhaps \
          `\"3B\"`)",
         "14:24 plugin.drift.limits.cpus: there is no key `cpus` here (did you mean `cpu`?)",
-        "15:2 alerting: talking to an Alertmanager is not in this build (take `alerting` out)",
+        "16:1 alerting.alertmanager: there is no key `alertmanager` here (did you mean `alertmanagers`?)",
     ];
     assert_eq!(lines(text), expect);
     assert!(faults(text).to_string().ends_with("\n\n13 faults in `weir.toml`"));
@@ -217,13 +217,6 @@ fn what_this_build_lacks_is_refused_as_such() {
             [format!("5:12 route[0].protocol: `{protocol}` is not in this build (use {wires})")]
         );
     }
-    check("alerting", "", "alerting: talking to an Alertmanager is not in this build (take `alerting` out)");
-    check(
-        "alert.low",
-        "for = \"1m\"",
-        "alert: alerting on conditions is not in this build (take `alert` out)",
-    );
-    check("slo.x", "", "slo: keeping service level objectives is not in this build (take `slo` out)");
     for (model, what) in [
         ("a/b.onnx", "running ONNX models"),
         ("models:/Churn/3", "reading models from an MLflow registry"),

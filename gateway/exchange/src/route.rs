@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::privacy::Privacy;
+use crate::slo::Objective;
 use crate::trace::LoadSpan;
 
 /// A route's number, the same for one name over all generations of the configuration.
@@ -151,14 +152,16 @@ pub struct ObservedRoute {
     /// `model_from = "request"`: request data may name the model (never by default: clients must not mint
     /// labels).
     pub model_from_request: bool,
-    /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
     /// Fields that are hidden before they are looked at.
     pub privacy: Option<Arc<Privacy>>,
     /// The loading of its local model.
     pub loaded: Option<Arc<LoadSpan>>,
     /// Path pattern, the `http.route` of its requests.
     pub pattern: Arc<str>,
+    /// Bytes kept of each side's body; a longer side is `truncated` and yields no rows.
     pub capture_limit: usize,
+    /// The objectives its traffic counts for.
+    pub objectives: Arc<[Objective]>,
 }
 
 impl ObservedRoute {
@@ -181,6 +184,7 @@ impl ObservedRoute {
             privacy: None,
             loaded: None,
             pattern: Arc::default(),
+            objectives: Arc::default(),
         }
     }
 }

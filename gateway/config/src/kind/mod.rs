@@ -1,6 +1,7 @@
 //! Kinds of values: how each is read, and how it is described to a JSON schema.
 
 mod nest;
+mod select;
 mod text;
 mod unit;
 
@@ -11,8 +12,9 @@ use crate::key::Table;
 use crate::reader::{Item, Reader};
 
 pub(crate) use nest::{Entry, Free, List, Named, Pairs, SecretPairs, Sub, Tables};
+pub(crate) use select::{Daily, Moment, Number, Selectors};
 pub(crate) use text::{
-    Addr, Blank, Collector, Field, HeaderName, Name, Placed, Secret, Text, Url, Word, Words,
+    Addr, Blank, Collector, Field, HeaderName, Name, Placed, Secret, Text, Unshown, Url, Word, Words,
 };
 pub(crate) use unit::{Count, Period, Share, Size, percent, period, size};
 

@@ -264,6 +264,30 @@ impl Kind for Field {
     }
 }
 
+/// A value that is never shown though it is no password: the URL of a webhook often is one.
+pub(crate) struct Unshown<K>(pub(crate) K);
+
+impl<K: Describe> Describe for Unshown<K> {
+    fn schema(&self) -> Value {
+        self.0.schema()
+    }
+
+    fn secret(&self) -> bool {
+        true
+    }
+}
+
+impl<K: Kind> Kind for Unshown<K> {
+    type Out = K::Out;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self::Out> {
+        if !item.value.as_str().is_some_and(crate::expand::refers) {
+            reader.mask(&item.place.span);
+        }
+        self.0.read(item, reader)
+    }
+}
+
 /// A value of another kind, with its place.
 pub(crate) struct Placed<K>(pub(crate) K);
 
