@@ -2,6 +2,7 @@
 
 mod moments;
 pub mod sampling;
+pub mod series;
 mod window;
 
 pub use moments::Moments;
