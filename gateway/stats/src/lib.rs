@@ -3,6 +3,7 @@
 mod moments;
 pub mod sampling;
 pub mod series;
+pub mod slo;
 mod window;
 
 pub use moments::Moments;
