@@ -2,6 +2,8 @@
 
 mod moments;
 pub mod sampling;
+pub mod series;
+pub mod slo;
 mod window;
 
 pub use moments::Moments;
