@@ -26,6 +26,6 @@ pub use exporter::{ExportOptions, Exporter};
 pub use file::{FileOptions, Lines, Sync};
 pub use metrics::{ExportMetrics, Outcome, RequestResult};
 pub use otlp::{Logs, Otlp, OtlpOptions, Protocol, Signal, Traces};
-pub use post::{Identity, Post, PostError, PostFault, PostOptions, PostShape, Reply};
+pub use post::{Identity, Page, Post, PostError, PostFault, PostOptions, PostShape, Reply};
 pub use resource::{Resource, ResourceFault, ResourceOptions};
 pub use transport::{Answer, Fault, Transport};

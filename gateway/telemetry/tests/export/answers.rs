@@ -214,3 +214,22 @@ fn more_than_a_healthy_collector_takes_is_said_too() {
     assert!(said[0]["message"].to_string().contains("more is offered for export"), "{said:?}");
     assert_eq!((said.len(), &said[0]["lost"]), (1, &2.into()));
 }
+
+#[test]
+fn a_page_beside_is_read_with_the_same_headers_and_up_to_its_bound() {
+    let collector = Collector::start(|_, seen| match seen.path.as_str() {
+        "/am/status" => Say::answer(200, &[("content-type", "application/json")], &[b'x'; 1000]),
+        _ => Say::status(404),
+    });
+    let options =
+        PostOptions { headers: vec![("x-key".to_owned(), "k".to_owned())], ..PostOptions::default() };
+    let url = format!("{}/am", collector.url());
+    let post =
+        Post::new(&url, PostShape { path: "/alerts", ..PostShape::default() }, &options).expect("usable");
+    let page = post.page("/status").expect("a path");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let reply = runtime.block_on(post.get(&page, 100)).expect("answered");
+    assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 100));
+    let seen = collector.next();
+    assert_eq!((seen.path.as_str(), seen.header("x-key"), seen.body.len()), ("/am/status", "k", 0));
+}

@@ -1,14 +1,14 @@
 //! OTLP over HTTP, binary protobuf.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::{Signal, grpc, short, taken};
 use crate::export::metrics::RequestResult;
-use crate::export::post::{PostShape, Reply};
+use crate::export::post::{PostShape, Reply, retry_after};
 use crate::export::transport::{Answer, Fault};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -35,15 +35,6 @@ pub(super) fn answer<S: Signal>(reply: &Reply) -> Answer {
             after: retry_after(&reply.headers, SystemTime::now()),
         },
         _ => Answer::Never { fault: fault(RequestResult::Refused) },
-    }
-}
-
-/// `Retry-After`: seconds, or a date.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or(Duration::ZERO)),
     }
 }
 
@@ -104,21 +95,6 @@ mod tests {
             };
             assert!(fits, "{status}: {answer:?}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_nonsense_is_none() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let check = |text: &str, seconds: Option<u64>| {
-            let headers = reply(503, &[("retry-after", text)], b"").headers;
-            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
-        };
-        check("120", Some(120));
-        check("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
-        check("Sun, 06 Nov 1994 08:49:00 GMT", Some(0));
-        check("soon", None);
-        check("-1", None);
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use signal::{Logs, Signal, Traces};
 
 /// When the receiver wants to be asked again, if it says so.
 pub(super) fn after(headers: &HeaderMap) -> Option<std::time::Duration> {
-    http::retry_after(headers, std::time::SystemTime::now())
+    super::post::retry_after(headers, std::time::SystemTime::now())
 }
 
 /// How a collector is spoken to.

@@ -1,29 +1,32 @@
-//! The one HTTP client for whatever Weir sends by itself: a POST to one URL, answered or explained.
+//! The one HTTP client for whatever Weir sends by itself: a POST to one URL, answered or explained, and a GET
+//! of pages beside it.
 //!
 //! Absent: redirects (a collector that moved is a configuration to correct), cookies, proxies from the
 //! environment. Values of headers are never shown, not even by `Debug`.
 
 mod connect;
+mod later;
 mod tls;
 mod url;
 mod words;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use connect::Connector;
+pub(super) use later::retry_after;
 use url::Target;
 
-/// Longest answer that is read, in bytes; a collector has nothing longer to say.
+/// Longest answer to a POST that is read, in bytes; a collector has nothing longer to say.
 const LONGEST_REPLY: usize = 64 << 10;
 /// How long a connection may lie idle, shorter than what servers and balancers in between commonly allow.
 const IDLE: Duration = Duration::from_secs(30);
@@ -121,11 +124,22 @@ pub enum PostError {
 pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// At most the first 64 KiB.
+    /// At most the first 64 KiB, or what the reader of a page set.
     pub body: Bytes,
     /// Empty if there were none, or if the body was cut.
     pub trailers: HeaderMap,
 }
+
+impl Reply {
+    /// How long the server wants not to be asked again (`Retry-After`), if it says so.
+    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+        retry_after(&self.headers, now)
+    }
+}
+
+/// A page of the server that a [`Post`] was made for.
+#[derive(Clone, Debug)]
+pub struct Page(Uri);
 
 /// What every request to one place has in common.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +205,37 @@ impl Post {
     /// # Errors
     /// There was no answer.
     pub async fn send_with(&self, headers: HeaderMap, body: Bytes) -> Result<Reply, PostError> {
-        match tokio::time::timeout(self.timeout, self.exchange(headers, body)).await {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(headers);
+        self.limited(request, LONGEST_REPLY).await
+    }
+
+    /// The page at this path, which is appended to the URL in place of the one that is posted to.
+    ///
+    /// # Errors
+    /// It is no path.
+    pub fn page(&self, path: &str) -> Result<Page, PostFault> {
+        self.target.beside(path).map(Page)
+    }
+
+    /// Reads a page, up to `longest` bytes of it, whatever its status.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn get(&self, page: &Page, longest: usize) -> Result<Reply, PostError> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = page.0.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(CONTENT_TYPE);
+        request.headers_mut().remove(CONTENT_ENCODING);
+        self.limited(request, longest).await
+    }
+
+    async fn limited(&self, request: Request<Full<Bytes>>, longest: usize) -> Result<Reply, PostError> {
+        match tokio::time::timeout(self.timeout, self.exchange(request, longest)).await {
             Ok(answered) => answered,
             Err(_) => {
                 // Its connection may be dead without a word, and HTTP/2 would share it for ever.
@@ -202,16 +246,11 @@ impl Post {
         }
     }
 
-    async fn exchange(&self, headers: HeaderMap, body: Bytes) -> Result<Reply, PostError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.target.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().extend(headers);
+    async fn exchange(&self, request: Request<Full<Bytes>>, longest: usize) -> Result<Reply, PostError> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (head, body) =
             client.request(request).await.map_err(|e| words::explain(&e, self.anonymous))?.into_parts();
-        let (body, trailers) = read(body).await?;
+        let (body, trailers) = read(body, longest).await?;
         Ok(Reply { status: head.status, headers: head.headers, body, trailers })
     }
 }
@@ -244,12 +283,12 @@ fn headers(
 }
 
 /// Reads an answer up to its bound. What follows is left, and its connection with it.
-async fn read(mut body: Incoming) -> Result<(Bytes, HeaderMap), PostError> {
+async fn read(mut body: Incoming, longest: usize) -> Result<(Bytes, HeaderMap), PostError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame.map_err(|e| words::broken(&e))?.into_data() {
             Ok(data) => {
-                let room = LONGEST_REPLY - whole.len();
+                let room = longest - whole.len();
                 whole.extend_from_slice(&data[..data.len().min(room)]);
                 if data.len() > room {
                     break;

@@ -18,9 +18,20 @@ pub(super) struct Target {
     /// `authorization`, if the URL names a user.
     pub(super) basic: Option<HeaderValue>,
     pub(super) tls: bool,
+    /// The path that others are appended to.
+    prefix: String,
 }
 
 impl Target {
+    /// Another path of the same server, under the same prefix and with the same query.
+    pub(super) fn beside(&self, path: &str) -> Result<Uri, PostFault> {
+        let mut parts = self.uri.clone().into_parts();
+        let query = self.uri.query().map_or(String::new(), |query| format!("?{query}"));
+        let asked = format!("{}{path}{query}", self.prefix.trim_end_matches('/'));
+        parts.path_and_query = Some(asked.parse().map_err(|_| PostFault::Url)?);
+        Uri::from_parts(parts).map_err(|_| PostFault::Url)
+    }
+
     /// Appends `path` (empty, or from `/` on) to the path of `url`.
     pub(super) fn parse(url: &str, path: &str) -> Result<Self, PostFault> {
         let parsed: Uri = url.trim().parse().map_err(|_| PostFault::Url)?;
@@ -31,7 +42,8 @@ impl Target {
         }
         let authority = parsed.authority().filter(|a| !a.host().is_empty()).ok_or(PostFault::Url)?;
         let (user, host) = split_user(authority)?;
-        let joined = match (path, parsed.path()) {
+        let prefix = parsed.path().to_owned();
+        let joined = match (path, prefix.as_str()) {
             ("", whole) => whole.to_owned(),
             (path, prefix) => format!("{}{path}", prefix.trim_end_matches('/')),
         };
@@ -47,7 +59,7 @@ impl Target {
             .build()
             .map_err(|_| PostFault::Url)?;
         let basic = user.map(|user| basic(&user)).transpose()?;
-        Ok(Self { uri, place, basic, tls })
+        Ok(Self { uri, place, basic, tls, prefix })
     }
 }
 
@@ -81,6 +93,16 @@ mod tests {
         check("https://c/otlp/", "/v1/logs", "https://c/otlp/v1/logs", "https://c/otlp/v1/logs");
         check("http://[::1]:9/", "", "http://[::1]:9/", "http://[::1]:9/");
         check("http://c/hook?key=1", "", "http://c/hook?key=1", "http://c/hook");
+    }
+
+    #[test]
+    fn a_page_beside_has_the_same_prefix_and_query() {
+        let check = |url: &str, expect: &str| {
+            let target = Target::parse(url, "/api/v2/alerts").expect(url);
+            assert_eq!(target.beside("/api/v2/status").expect(url).to_string(), expect);
+        };
+        check("http://a:9093", "http://a:9093/api/v2/status");
+        check("https://me:p@a/am/?tenant=1", "https://a/am/api/v2/status?tenant=1");
     }
 
     #[test]
