@@ -1,6 +1,34 @@
 //! Rules over Weir's own series, service level objectives, and delivery of the alerts that come of them.
 
 mod alert;
+mod catalogue;
 pub mod delivery;
+mod engine;
+mod evaluate;
+mod events;
+mod files;
+mod judged;
+mod machine;
+mod metrics;
+mod promql;
+mod rule;
+mod service;
+mod slo;
+mod status;
+mod store;
+mod template;
+mod windows;
 
 pub use alert::{Alert, Fingerprint};
+pub use catalogue::{Catalogue, DeclaredCondition};
+pub use engine::{Common, Engine, Input, Outcome, SLO_ALERT, Saved, WATCHDOG};
+pub use evaluate::{Counts, Found, Look, look};
+pub use machine::{Active, Evidence, Holds, Machine, Moment, State};
+pub use metrics::{AlertMetrics, slo_events};
+pub use promql::of as promql;
+pub use rule::{Plan, Rule};
+pub use service::{Alerts, Conditions, Orders, ServiceParts};
+pub use slo::{PairStatus, SloStatus};
+pub use status::{AlertStatus, AlertsStatus, EvidenceRecord, RuleStatus, SloWithAlerts};
+pub use store::Store;
+pub use template::Template;

@@ -44,7 +44,7 @@ impl Table {
 
 /// The known word nearest to `word`, if one is near enough to have been meant: a few typing errors away, or
 /// longer or shorter at its end.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const SHORTEST: usize = 3;
     let word = word.to_ascii_lowercase();
     let enough = word.chars().count() / 3;

@@ -36,6 +36,8 @@ pub use backend::{Artifact, Backend, BackendKind, Endpoint, Forward, Local, Mode
 pub use config::{Config, DEFAULT, Loaded};
 pub use fault::{Fault, Faults};
 pub use gateway::Gateway;
+pub use key::nearest;
+pub use kind::period;
 pub use limits::{Level, Limits, Log, Telemetry, Timeouts};
 pub use manual::manual;
 pub use places::Misfit;
@@ -44,5 +46,6 @@ pub use prediction_log::{PredictionLog, Sync};
 pub use reload::{Fixed, fixed_until_restart};
 pub use route::{PathMatch, Route};
 pub use schema::schema;
-pub use slo::{Burn, Severity, Slo, largest_factor};
+pub use slo::{Burn, Slo};
 pub use tracing::{Callers, Otlp, OtlpProtocol, Propagation, Tracing};
+pub use weir_stats::slo::{Severity, largest_factor};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 use weir_exchange::{Aim, Objective, Stance};
+use weir_stats::slo::{Severity, largest_factor};
 
 use crate::alert::{Telling, telling};
 use crate::fault::Place;
@@ -82,25 +83,6 @@ const LONGEST: Duration = Duration::from_secs(3 * 86_400);
 
 const STANCES: Words<Stance> = &[("good", Stance::Good), ("bad", Stance::Bad), ("ignored", Stance::Ignored)];
 
-/// How soon somebody must look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Page,
-    Ticket,
-}
-
-impl Severity {
-    pub const ALL: [Self; 2] = [Self::Page, Self::Ticket];
-
-    /// The label value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Ticket => "ticket",
-        }
-    }
-}
-
 const SEVERITIES: Words<Severity> = &[("page", Severity::Page), ("ticket", Severity::Ticket)];
 
 /// A pair of windows.
@@ -144,29 +126,17 @@ impl Slo {
     }
 }
 
-/// A factor is at most this over the error budget: half of all events bad must be enough to fire.
-pub fn largest_factor(objective: f64) -> f64 {
-    0.5 / (1.0 - objective)
-}
-
-/// Shares of the budget of the SRE workbook's pairs, and Sloth's third row: long and short window in
-/// minutes, share, severity.
-const PAIRS: [(u64, u64, f64, Severity); 4] = [
-    (60, 5, 0.02, Severity::Page),
-    (360, 30, 0.05, Severity::Page),
-    (1440, 120, 0.10, Severity::Ticket),
-    (4320, 360, 0.10, Severity::Ticket),
-];
-
 /// The pairs of an objective that names none.
 fn default_pairs(window: Duration, objective: f64) -> (Vec<Burn>, bool) {
     let largest = largest_factor(objective);
-    let pair = |(long, short, share, severity): &(u64, u64, f64, Severity)| {
-        let long = MINUTE * (*long as u32);
-        let factor = share * window.as_secs_f64() / long.as_secs_f64();
-        Burn { long, short: MINUTE * (*short as u32), factor, severity: *severity }
+    let pair = |pair: weir_stats::slo::Pair| Burn {
+        long: Duration::from_nanos(pair.long_ns),
+        short: Duration::from_nanos(pair.short_ns),
+        factor: pair.factor,
+        severity: pair.severity,
     };
-    let all: Vec<Burn> = PAIRS.iter().map(pair).filter(|pair| pair.long < window).collect();
+    let all = weir_stats::slo::default_pairs(window.as_nanos() as u64).map(pair);
+    let all: Vec<Burn> = all.into_iter().filter(|pair| pair.long < window).collect();
     let lowered = all.iter().any(|pair| pair.factor > largest);
     (all.into_iter().map(|pair| Burn { factor: pair.factor.min(largest), ..pair }).collect(), lowered)
 }
@@ -209,6 +179,9 @@ impl At<SloKeys> {
         let event =
             Objective { name: shown.into(), definition: definition.into(), aim, client_errors, cancelled };
         let told = (keys.runbook_url, keys.dry_run);
+        for label in keys.labels.iter().filter(|label| label.value.0 == "severity") {
+            reader.fault(&label.place, "the severity is that of the pair that burns (set it in `burn`)");
+        }
         Some(Slo {
             event,
             objective,

@@ -120,6 +120,22 @@ impl Registry {
         out
     }
 
+    /// What [`Registry::gather`] finds under these names, in no order; what is registered under another name
+    /// than it has is not found.
+    pub fn gather_of(&self, names: &[Arc<str>]) -> Vec<Points> {
+        let all = self.lock();
+        let sources: Vec<_> = names.iter().filter_map(|name| Some(all.get(name)?.source.clone())).collect();
+        drop(all);
+        let mut out = Vec::with_capacity(sources.len());
+        sources.iter().for_each(|source| source.collect(&mut out));
+        out
+    }
+
+    /// Whether something is registered under a name.
+    pub fn has(&self, name: &str) -> bool {
+        self.lock().contains_key(name)
+    }
+
     /// Drops idle series everywhere.
     pub fn sweep(&self, now: Duration) {
         let sources: Vec<_> = self.lock().values().map(|e| e.source.clone()).collect();

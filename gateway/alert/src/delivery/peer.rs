@@ -362,8 +362,7 @@ impl Entry {
             (self.told, self.late) = (Told::Elsewhere, true);
         }
         if let Some(Ended { confirmed: confirmed @ Some(_), .. }) = &mut self.ended {
-            // Asking comes before telling, so what was confirmed at that very moment was so afterwards.
-            if seen.is_none_or(|seen| *confirmed < Some(seen)) {
+            if seen.is_none_or(|seen| *confirmed <= Some(seen)) {
                 return;
             }
             *confirmed = None;

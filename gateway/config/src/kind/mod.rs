@@ -16,7 +16,8 @@ pub(crate) use select::{Daily, Moment, Number, Selectors};
 pub(crate) use text::{
     Addr, Blank, Collector, Field, HeaderName, Name, Placed, Secret, Text, Unshown, Url, Word, Words,
 };
-pub(crate) use unit::{Count, Period, Share, Size, percent, period, size};
+pub use unit::period;
+pub(crate) use unit::{Count, Period, Share, Size, percent, size};
 
 /// What a value is, whatever it holds.
 pub(crate) trait Describe {

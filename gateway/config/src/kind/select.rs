@@ -79,7 +79,7 @@ impl Describe for Selectors {
 }
 
 impl Kind for Selectors {
-    type Out = Vec<At<(String, Vec<String>)>>;
+    type Out = Vec<Meant>;
 
     fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self::Out> {
         let DeValue::Table(table) = item.value else {
@@ -92,11 +92,10 @@ impl Kind for Selectors {
     }
 }
 
-fn lines(
-    table: &DeTable<'_>,
-    above: &Item<'_>,
-    reader: &mut Reader<'_>,
-) -> Vec<Option<At<(String, Vec<String>)>>> {
+/// A label and the values that are meant.
+type Meant = At<(String, Vec<String>)>;
+
+fn lines(table: &DeTable<'_>, above: &Item<'_>, reader: &mut Reader<'_>) -> Vec<Option<Meant>> {
     let one = |(name, value): crate::section::Line<'_, '_>| {
         let place = above.place.below(name.get_ref(), value.span());
         let item = Item { value: value.get_ref(), place };

@@ -219,7 +219,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// A duration as the configuration would write it.
-pub(crate) fn period(period: Duration) -> String {
+pub fn period(period: Duration) -> String {
     in_unit(period.as_millis() as u64, &MILLIS)
 }
 

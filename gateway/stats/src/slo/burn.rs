@@ -22,6 +22,19 @@ pub enum Severity {
     Ticket,
 }
 
+impl Severity {
+    /// The more urgent first.
+    pub const ALL: [Self; 2] = [Self::Page, Self::Ticket];
+
+    /// The name in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
 /// Two windows over which the budget is spent faster than `factor` times as fast as would use it up at the
 /// end of the period: the long one says that it matters, the short one that it still goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,515 @@
+//! Everything that is decided at an evaluation. No clock, no file, no network: time and samples are arguments.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use weir_config::{Alerting, Severity, Slo};
+use weir_exchange::ConditionState;
+use weir_telemetry::Points;
+
+use crate::alert::{Alert, Fingerprint};
+use crate::evaluate::{Found, look};
+use crate::machine::{Active, Evidence, Holds, Machine, Moment, State};
+use crate::rule::{Plan, Query, Rule, Words};
+use crate::slo::Live;
+use crate::status::{AlertStatus, EvidenceRecord, RuleStatus};
+use crate::store::Store;
+
+/// The name of the alerts of all objectives.
+pub const SLO_ALERT: &str = "SLOErrorBudgetBurn";
+/// The name of the alert that always fires.
+pub const WATCHDOG: &str = "Watchdog";
+
+/// Ended alerts whose evidence is kept.
+const REMEMBERED: usize = 256;
+/// How long a restored alert waits to be measured, at least.
+const PATIENCE_MS: u64 = 300_000;
+/// How long one of an objective does: its windows fill slowly.
+const SLO_PATIENCE_MS: u64 = 6 * 3_600_000;
+/// Labels that say what an alert is about: one explains another only if those they share are equal.
+const SCOPE: [&str; 3] = ["route", "model", "model_version"];
+
+/// What is not of one rule.
+#[derive(Clone, Debug)]
+pub struct Common {
+    pub alerting: Alerting,
+    /// The label `instance` of every alert.
+    pub instance: String,
+    /// Where the admin pages are, without a slash at the end.
+    pub address: String,
+    /// What is counted is stored.
+    pub durable: bool,
+}
+
+/// What an evaluation goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Unix time in ms on the gateway's own clock, which neither jumps nor goes back.
+    pub at_ms: u64,
+    /// Unix time in ms, for maintenance.
+    pub wall_ms: u64,
+    pub generation: u64,
+    pub points: &'a [Points],
+    /// Plugin keys and what they say.
+    pub conditions: &'a [(Arc<str>, ConditionState)],
+}
+
+/// What an evaluation came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// All that fires and of which somebody is to be told.
+    pub firing: Vec<Alert>,
+    /// What ended.
+    pub resolved: Vec<Alert>,
+    /// Something began or ended: what is stored is old.
+    pub changed: bool,
+}
+
+/// What survives a restart.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Saved {
+    /// On the gateway's own clock.
+    pub at_ms: u64,
+    rules: BTreeMap<String, Vec<Active>>,
+    slos: BTreeMap<String, Vec<Active>>,
+    told: Vec<Alert>,
+    records: Vec<EvidenceRecord>,
+    ended: VecDeque<EvidenceRecord>,
+}
+
+/// Rules and objectives at work.
+#[derive(Debug)]
+pub struct Engine {
+    common: Common,
+    rules: Vec<Rule>,
+    machines: BTreeMap<Arc<str>, Machine>,
+    store: Store,
+    slos: Vec<Live>,
+    slo_machines: BTreeMap<Arc<str>, Machine>,
+    /// What fires and was or would be told, by identity.
+    told: BTreeMap<Fingerprint, Alert>,
+    /// What everything that fires fired on, told or not.
+    records: BTreeMap<Fingerprint, EvidenceRecord>,
+    ended: VecDeque<EvidenceRecord>,
+    started_ms: u64,
+    last_ms: Option<u64>,
+}
+
+/// An alert that fires, before it is known whether anybody is told.
+struct Firing {
+    /// Of the rule or objective: what `unless` names.
+    source: Arc<str>,
+    alert: Alert,
+    dry_run: bool,
+    unless: Vec<String>,
+    active: Active,
+}
+
+impl Engine {
+    /// Rules and objectives that begin at `at_ms`.
+    pub fn new(plan: Plan, common: Common, at_ms: u64) -> Self {
+        let mut engine = Self {
+            common,
+            rules: Vec::new(),
+            machines: BTreeMap::new(),
+            store: Store::default(),
+            slos: Vec::new(),
+            slo_machines: BTreeMap::new(),
+            told: BTreeMap::new(),
+            records: BTreeMap::new(),
+            ended: VecDeque::new(),
+            started_ms: at_ms,
+            last_ms: None,
+        };
+        let common = engine.common.clone();
+        engine.replace(plan, common);
+        engine
+    }
+
+    /// Goes on with other rules. What fires under a rule that is gone, or under labels it has no more, ends at
+    /// the next evaluation.
+    pub fn replace(&mut self, plan: Plan, common: Common) {
+        let other_interval = common.alerting.interval != self.common.alerting.interval;
+        self.common = common;
+        self.store.watch(&plan.rules, self.interval_ms());
+        self.machines.retain(|name, _| plan.rules.iter().any(|rule| rule.name() == name));
+        self.rules = plan.rules;
+        let (interval_ns, durable) = (self.interval_ms() * 1_000_000, self.common.durable);
+        let mut before: Vec<Live> = std::mem::take(&mut self.slos);
+        for (slo, words) in plan.slos {
+            let same = |live: &Live| {
+                live.slo.event.name == slo.event.name && live.slo.event.definition == slo.event.definition
+            };
+            let live = match before.iter().position(same) {
+                Some(at) if !other_interval => before.swap_remove(at).with(slo, words),
+                Some(at) => {
+                    let snapshot = before.swap_remove(at).snapshot();
+                    let mut live = Live::new(slo, words, interval_ns, durable);
+                    // What this process counted itself fits, but for the width of its short windows.
+                    let _ = live.restore(
+                        snapshot,
+                        interval_ns,
+                        self.last_ms.unwrap_or(self.started_ms) * 1_000_000,
+                    );
+                    live
+                }
+                None => Live::new(slo, words, interval_ns, durable),
+            };
+            self.slos.push(live);
+        }
+        let slos = &self.slos;
+        self.slo_machines.retain(|name, _| slos.iter().any(|live| live.slo.name() == name));
+    }
+
+    fn interval_ms(&self) -> u64 {
+        self.common.alerting.interval.as_millis() as u64
+    }
+
+    /// How often rules are evaluated, in ns.
+    pub(crate) fn interval_ns(&self) -> u64 {
+        self.interval_ms() * 1_000_000
+    }
+
+    /// The metrics that rules and objectives look at.
+    pub fn wants(&self) -> Vec<Arc<str>> {
+        self.store.wants().cloned().collect()
+    }
+
+    /// One evaluation.
+    pub fn step(&mut self, input: &Input<'_>) -> Outcome {
+        self.count(input);
+        self.store.take(input.at_ms as i64, input.points);
+        self.last_ms = Some(input.at_ms);
+        let mut firing = self.rules_firing(input);
+        firing.extend(self.slos_firing(input));
+        firing.extend(self.watchdog(input.at_ms));
+        self.mute(&mut firing, input.wall_ms);
+        self.tell(firing, input)
+    }
+
+    /// Events of the objectives since the last look.
+    fn count(&mut self, input: &Input<'_>) {
+        let covered = input.at_ms - self.last_ms.unwrap_or(self.started_ms).min(input.at_ms);
+        let events = crate::events::totals(input.points);
+        for live in &mut self.slos {
+            let key = (live.slo.event.name.clone(), live.slo.event.definition.clone());
+            let now = events.get(&key).copied().unwrap_or_default();
+            live.count(input.at_ms * 1_000_000, now, covered * 1_000_000);
+        }
+    }
+
+    fn moment(&self, input: &Input<'_>, patience_ms: u64) -> Moment {
+        let since = input.at_ms.saturating_sub(self.started_ms);
+        Moment { at_ms: input.at_ms, generation: input.generation, patient: since < patience_ms }
+    }
+
+    fn rules_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
+        let mut all = Vec::new();
+        for rule in &self.rules {
+            let mut seen = look(rule, &self.store, input.at_ms as i64);
+            if let Query::Condition { plugin, condition, .. } = &rule.query {
+                seen.found
+                    .iter_mut()
+                    .for_each(|found| tell_value(found, plugin, condition, input.conditions));
+            }
+            let window = rule.config.window.as_millis() as u64;
+            let patience = PATIENCE_MS.max(if rule.config.measure.has_window() {
+                window + 2 * self.interval_ms()
+            } else {
+                0
+            });
+            let machine = self.machines.entry(rule.name().clone()).or_default();
+            // Until its window has been seen whole, a value that does not hold proves nothing.
+            let young =
+                rule.config.measure.has_window() && input.at_ms.saturating_sub(self.started_ms) < window;
+            let measured = if young { &[][..] } else { &seen.measured };
+            let now = Moment {
+                patient: input.at_ms.saturating_sub(self.started_ms) < patience,
+                at_ms: input.at_ms,
+                generation: input.generation,
+            };
+            machine.step(&seen.found, measured, holds(rule), now);
+            for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
+                all.push(self.common.firing(
+                    (rule.name(), rule.name()),
+                    &rule.words,
+                    &rule.config.telling,
+                    active,
+                ));
+            }
+        }
+        all
+    }
+
+    fn slos_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
+        let now_ns = input.at_ms * 1_000_000;
+        let now = self.moment(input, SLO_PATIENCE_MS);
+        let mut all = Vec::new();
+        for live in &self.slos {
+            let looks = live.look(now_ns);
+            let found: Vec<Found> = looks.iter().filter_map(|(_, found, _)| found.clone()).collect();
+            let known =
+                looks.iter().filter(|(.., known)| *known).map(|(severity, ..)| live.labels(*severity));
+            let measured: Vec<_> = known.collect();
+            let machine = self.slo_machines.entry(live.slo.name().clone()).or_default();
+            machine.step(&found, &measured, Holds { hold_ms: 0, keep_ms: 0 }, now);
+            for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
+                let name = live.slo.name();
+                let mut firing =
+                    self.common.firing((name, SLO_ALERT), &live.words, &live.slo.telling, active);
+                let severity = if active.found.get("severity").is_some_and(|s| s == Severity::Page.as_str()) {
+                    Severity::Page
+                } else {
+                    Severity::Ticket
+                };
+                for (key, text) in live.annotations(now_ns, severity) {
+                    firing.alert.annotations.entry(key).or_insert(text);
+                }
+                all.push(firing);
+            }
+        }
+        all
+    }
+
+    fn watchdog(&self, at_ms: u64) -> Option<Firing> {
+        if !self.common.alerting.watchdog {
+            return None;
+        }
+        let evidence = Evidence { value: None, counts: Default::default(), at_ms, generation: 0 };
+        let labels = BTreeMap::from([("severity".to_owned(), "none".to_owned())]);
+        let mut active = Active::firing(labels, evidence);
+        let mut firing =
+            self.common.firing((&WATCHDOG.into(), WATCHDOG), &Words::default(), &Default::default(), &active);
+        if let Some(before) = self.told.get(&firing.alert.fingerprint()) {
+            active.fired_ms = before.starts_at_ms;
+            firing.alert.starts_at_ms = before.starts_at_ms;
+        }
+        let words = "Alerts of this gateway get through. If this one is missing, they do not.";
+        firing.alert.annotations.insert("summary".to_owned(), words.to_owned());
+        Some(firing)
+    }
+
+    /// Who is not told of anew: what another alert explains, what maintenance covers, a ticket beside a page.
+    fn mute(&self, firing: &mut [Firing], wall_ms: u64) {
+        let fires: Vec<(Arc<str>, BTreeMap<String, String>)> =
+            firing.iter().map(|f| (f.source.clone(), f.alert.labels.clone())).collect();
+        let under_way: Vec<_> =
+            self.common.alerting.maintenance.iter().filter(|one| one.holds(wall_ms)).collect();
+        for one in firing.iter_mut() {
+            let explained = fires.iter().any(|(source, labels)| {
+                one.unless.iter().any(|name| **name == **source) && same_scope(labels, &one.alert.labels)
+            });
+            let is_ticket =
+                one.alert.name() == SLO_ALERT && one.alert.labels["severity"] == Severity::Ticket.as_str();
+            let paged = is_ticket
+                && fires.iter().any(|(source, labels)| {
+                    *source == one.source
+                        && labels.get("severity").is_some_and(|s| s == Severity::Page.as_str())
+                });
+            let covers =
+                |names: &[String]| names.is_empty() || names.iter().any(|name| **name == *one.source);
+            let maintained = one.alert.name() != WATCHDOG && under_way.iter().any(|m| covers(&m.alerts));
+            one.alert.muted = explained || paged || maintained;
+        }
+    }
+
+    fn tell(&mut self, firing: Vec<Firing>, input: &Input<'_>) -> Outcome {
+        let mut records = std::mem::take(&mut self.records);
+        let mut now = BTreeMap::new();
+        for one in firing {
+            let fingerprint = one.alert.fingerprint();
+            let record = records.remove(&fingerprint);
+            let mut record = record.unwrap_or_else(|| self.record(&one));
+            record.last = one.active.last;
+            self.records.insert(fingerprint, record);
+            if !one.dry_run {
+                now.insert(fingerprint, one.alert);
+            }
+        }
+        self.ended.extend(records.into_values());
+        let before = std::mem::replace(&mut self.told, now);
+        let began = self.told.keys().any(|fingerprint| !before.contains_key(fingerprint));
+        let gone = before.into_iter().filter(|(fingerprint, _)| !self.told.contains_key(fingerprint));
+        let ended = |(_, alert)| Alert { ends_at_ms: Some(input.at_ms), muted: false, ..alert };
+        let resolved: Vec<Alert> = gone.map(ended).collect();
+        for alert in &resolved {
+            let fingerprint = alert.fingerprint();
+            if let Some(record) = self.ended.iter_mut().rev().find(|r| r.fingerprint == fingerprint) {
+                record.alert.ends_at_ms = alert.ends_at_ms;
+            }
+        }
+        self.ended.drain(..self.ended.len().saturating_sub(REMEMBERED));
+        let firing = self.told.values().cloned().collect();
+        Outcome { firing, changed: began || !resolved.is_empty(), resolved }
+    }
+
+    fn record(&self, firing: &Firing) -> EvidenceRecord {
+        let rule = self.rules.iter().find(|rule| *rule.name() == firing.source);
+        EvidenceRecord::of(
+            &firing.alert,
+            rule,
+            firing.active.at_firing.as_ref().unwrap_or(&firing.active.last),
+        )
+    }
+
+    /// What to store.
+    pub fn saved(&self) -> Saved {
+        let active = |machine: &Machine| machine.active().map(|(_, active)| active.clone()).collect();
+        let of = |machines: &BTreeMap<Arc<str>, Machine>| {
+            machines.iter().map(|(name, machine)| (name.to_string(), active(machine))).collect()
+        };
+        Saved {
+            at_ms: self.last_ms.unwrap_or(self.started_ms),
+            rules: of(&self.machines),
+            slos: of(&self.slo_machines),
+            told: self.told.values().cloned().collect(),
+            records: self.records.values().cloned().collect(),
+            ended: self.ended.clone(),
+        }
+    }
+
+    /// Goes on from what was stored. What was pending when an outage of over an hour began begins anew.
+    pub fn restore(&mut self, saved: Saved) {
+        const TOLERANCE_MS: u64 = 3_600_000;
+        let long = self.started_ms.saturating_sub(saved.at_ms) > TOLERANCE_MS;
+        let fit = |all: Vec<Active>| -> Vec<Active> {
+            all.into_iter().filter(|active| !long || active.state == State::Firing).collect()
+        };
+        for (name, active) in saved.rules {
+            if let Some(rule) = self.rules.iter().find(|rule| **rule.name() == *name) {
+                self.machines.entry(rule.name().clone()).or_default().restore(fit(active));
+            }
+        }
+        for (name, active) in saved.slos {
+            if let Some(live) = self.slos.iter().find(|live| **live.slo.name() == *name) {
+                self.slo_machines.entry(live.slo.name().clone()).or_default().restore(fit(active));
+            }
+        }
+        self.told = saved.told.into_iter().map(|alert| (alert.fingerprint(), alert)).collect();
+        self.records = saved.records.into_iter().map(|record| (record.fingerprint, record)).collect();
+        self.ended = saved.ended;
+    }
+
+    /// Every rule and what it says.
+    pub fn rules(&self) -> Vec<RuleStatus> {
+        let of = |rule: &Rule| {
+            let machine = self.machines.get(rule.name());
+            let active = machine.into_iter().flat_map(Machine::active);
+            let alerts = active.map(|(_, active)| {
+                let labels = self.common.labels(rule.name(), &rule.words, active);
+                let told = self.told.get(&Fingerprint::of(&labels));
+                AlertStatus::of(&labels, active, told.is_some_and(|alert| alert.muted))
+            });
+            RuleStatus::of(rule, alerts.collect())
+        };
+        self.rules.iter().map(of).collect()
+    }
+
+    /// Every objective and the alerts of it.
+    pub(crate) fn slos(&self) -> impl Iterator<Item = (&Live, Vec<AlertStatus>)> {
+        self.slos.iter().map(|live| {
+            let machine = self.slo_machines.get(live.slo.name());
+            let active = machine.into_iter().flat_map(Machine::active);
+            let alerts = active.map(|(_, active)| {
+                let labels = self.common.labels(SLO_ALERT, &live.words, active);
+                let told = self.told.get(&Fingerprint::of(&labels));
+                AlertStatus::of(&labels, active, told.is_some_and(|alert| alert.muted))
+            });
+            (live, alerts.collect())
+        })
+    }
+
+    pub(crate) fn lives(&mut self) -> &mut [Live] {
+        &mut self.slos
+    }
+
+    /// The evidence of an alert that fires, or that ended lately.
+    pub fn evidence(&self, fingerprint: Fingerprint) -> Option<EvidenceRecord> {
+        let ended = || self.ended.iter().rev().find(|record| record.fingerprint == fingerprint);
+        self.records.get(&fingerprint).or_else(ended).cloned()
+    }
+
+    /// Bytes of samples and of windows.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.store.bytes(), self.slos.iter().map(Live::bytes).sum())
+    }
+
+    /// The objectives as they are configured.
+    pub fn objectives(&self) -> impl Iterator<Item = &Slo> {
+        self.slos.iter().map(|live| &live.slo)
+    }
+}
+
+impl Common {
+    /// The labels of an alert: of the series, of all alerts, of the rule; then what only Weir writes.
+    fn labels(&self, name: &str, words: &Words, active: &Active) -> BTreeMap<String, String> {
+        let mut labels = active.found.clone();
+        labels.extend(self.alerting.labels.iter().cloned());
+        let value = active.last.value.unwrap_or(f64::NAN);
+        labels.extend(words.labels(&active.found, value));
+        labels.insert("alertname".to_owned(), name.to_owned());
+        labels.insert("instance".to_owned(), self.instance.clone());
+        labels.retain(|_, value| !value.is_empty());
+        labels
+    }
+
+    /// An alert that fires. `source`: of which rule or objective, and the name it gives its alerts.
+    fn firing(
+        &self,
+        (source, name): (&Arc<str>, &str),
+        words: &Words,
+        telling: &weir_config::Telling,
+        active: &Active,
+    ) -> Firing {
+        let labels = self.labels(name, words, active);
+        let value = active.last.value.unwrap_or(f64::NAN);
+        let mut annotations = words.annotations(&active.found, value);
+        if let Some(url) = &telling.runbook_url {
+            annotations.entry("runbook_url".to_owned()).or_insert_with(|| url.clone());
+        }
+        let generator_url = format!("{}/api/alerts/{}", self.address, Fingerprint::of(&labels));
+        Firing {
+            source: source.clone(),
+            alert: Alert {
+                labels,
+                annotations,
+                starts_at_ms: active.fired_ms,
+                ends_at_ms: None,
+                generator_url,
+                muted: false,
+            },
+            dry_run: telling.dry_run,
+            unless: telling.unless.clone(),
+            active: active.clone(),
+        }
+    }
+}
+
+fn holds(rule: &Rule) -> Holds {
+    let ms = |period: Duration| period.as_millis() as u64;
+    Holds { hold_ms: ms(rule.config.hold), keep_ms: ms(rule.config.keep_firing_for) }
+}
+
+/// A condition's gauge is 1; what people want to read is the value it was decided on.
+fn tell_value(found: &mut Found, plugin: &str, condition: &str, said: &[(Arc<str>, ConditionState)]) {
+    let of = |state: &ConditionState| {
+        *state.name == *condition
+            && state
+                .labels
+                .iter()
+                .all(|(name, value)| found.labels.get(&**name).map_or("", |v| v) == &**value)
+    };
+    if let Some((_, state)) = said.iter().find(|(key, state)| **key == *plugin && of(state)) {
+        found.value = state.value;
+        found.counts.events = Some(state.count as f64);
+    }
+}
+
+fn same_scope(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> bool {
+    SCOPE.iter().all(|label| match (a.get(*label), b.get(*label)) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    })
+}

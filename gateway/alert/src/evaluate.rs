@@ -1,0 +1,235 @@
+//! What a rule finds at a moment: the label sets for which it holds, as PromQL would find them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use weir_config::Aggregate;
+use weir_stats::series::quantile;
+
+use crate::rule::{Pick, Query, Rule};
+use crate::store::{LOOKBACK_MS, Labels, Line, Store};
+
+/// One label set for which a rule holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
+    pub counts: Counts,
+}
+
+/// What a value was computed from; what does not apply is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Increase of the part over the window.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part: Option<f64>,
+    /// Increase of the whole over the window.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub whole: Option<f64>,
+    /// Events the window holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub events: Option<f64>,
+    /// Series that were put together.
+    pub series: usize,
+}
+
+/// Everything a rule can say at a moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// Label sets for which it holds.
+    pub found: Vec<Found>,
+    /// Label sets that were measured, whether it holds or not; for one that is in neither there is nothing
+    /// to go by.
+    pub measured: Vec<BTreeMap<String, String>>,
+}
+
+/// A group's values under way.
+type Groups<T> = BTreeMap<Vec<Arc<str>>, T>;
+
+/// Upper edges, and how much lies at or under each.
+type Buckets = Vec<(f64, f64)>;
+
+/// Looks at one rule at `at_ms`, on the clock of the store.
+pub fn look(rule: &Rule, store: &Store, at_ms: i64) -> Look {
+    let asked = Asked { rule, store, at_ms, window_ms: rule.config.window.as_millis() as u64 };
+    match &rule.query {
+        Query::Rate(of) => asked.increases(of, 1000.0 / asked.window_ms as f64),
+        Query::Increase(of) => asked.increases(of, 1.0),
+        Query::Ratio { part, whole, under } => asked.ratio(part, whole, *under),
+        Query::Quantile { q, of } => asked.quantile(*q, of),
+        Query::Gauge { of, aggregate: Some(how) } => asked.together(of, *how),
+        Query::Gauge { of, aggregate: None } => asked.each(of, |value| asked.holds(value)),
+        Query::Condition { of, .. } => asked.each(of, |value| value == 1.0),
+        Query::Absent(of) => asked.absent(of),
+    }
+}
+
+struct Asked<'a> {
+    rule: &'a Rule,
+    store: &'a Store,
+    at_ms: i64,
+    window_ms: u64,
+}
+
+impl Asked<'_> {
+    fn holds(&self, value: f64) -> bool {
+        self.rule.config.bound.is_some_and(|(how, bound)| how.holds(value, bound))
+    }
+
+    fn increase(&self, line: &Line) -> Option<f64> {
+        line.value.increase(self.at_ms, self.window_ms)
+    }
+
+    /// Sums what `of` finds of each line, by group.
+    fn sums(&self, pick: &Pick, of: impl Fn(&Line) -> Option<f64>) -> Groups<(f64, usize)> {
+        let mut groups = Groups::new();
+        for (labels, line) in self.store.picked(pick) {
+            let Some(value) = of(line) else { continue };
+            let (sum, series) = groups.entry(key(pick, labels)).or_insert((0.0, 0));
+            *sum += value;
+            *series += 1;
+        }
+        groups
+    }
+
+    /// The labels of a group.
+    fn labels(&self, key: &[Arc<str>]) -> BTreeMap<String, String> {
+        let names = self.rule.config.by.iter().cloned();
+        names.zip(key.iter().map(ToString::to_string)).filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn increases(&self, of: &Pick, scale: f64) -> Look {
+        let sums = self.sums(of, |line| self.increase(line));
+        let mut look = Look::default();
+        for (key, (sum, series)) in sums {
+            let value = sum * scale;
+            let counts = Counts { events: Some(sum), series, ..Counts::default() };
+            look.add(self.labels(&key), value, counts, self.holds(value));
+        }
+        look
+    }
+
+    fn ratio(&self, part: &Pick, whole: &Pick, under: Option<usize>) -> Look {
+        let of_part = self.sums(part, |line| match under {
+            Some(at) => line.buckets.get(at)?.1.increase(self.at_ms, self.window_ms),
+            None => self.increase(line),
+        });
+        let of_whole = self.sums(whole, |line| self.increase(line));
+        let mut look = Look::default();
+        for (key, (part, some)) in of_part {
+            let Some((whole, others)) = of_whole.get(&key) else { continue };
+            let value = part / whole;
+            let counts =
+                Counts { part: Some(part), whole: Some(*whole), events: Some(*whole), series: some + others };
+            look.add(self.labels(&key), value, counts, self.holds(value) && self.enough(*whole));
+        }
+        look
+    }
+
+    /// Whether so many events are to be believed; NaN are not.
+    fn enough(&self, events: f64) -> bool {
+        events >= self.rule.config.min_events as f64
+    }
+
+    fn quantile(&self, q: f64, of: &Pick) -> Look {
+        let mut groups: Groups<(Buckets, usize, f64)> = Groups::new();
+        for (labels, line) in self.store.picked(of) {
+            let Some(count) = self.increase(line) else { continue };
+            let (buckets, series, events) = groups.entry(key(of, labels)).or_default();
+            *series += 1;
+            *events += count;
+            let finite = line
+                .buckets
+                .iter()
+                .filter_map(|(edge, bucket)| Some((*edge, bucket.increase(self.at_ms, self.window_ms)?)));
+            for (edge, count) in finite.chain([(f64::INFINITY, count)]) {
+                match buckets.iter_mut().find(|(known, _)| *known == edge) {
+                    Some((_, sum)) => *sum += count,
+                    None => buckets.push((edge, count)),
+                }
+            }
+        }
+        let mut look = Look::default();
+        for (key, (mut buckets, series, events)) in groups {
+            let value = quantile(q, &mut buckets);
+            let counts = Counts { events: Some(events), series, ..Counts::default() };
+            look.add(self.labels(&key), value, counts, self.holds(value) && self.enough(events));
+        }
+        look
+    }
+
+    fn now(&self, line: &Line) -> Option<f64> {
+        line.value.instant(self.at_ms, LOOKBACK_MS)
+    }
+
+    fn together(&self, of: &Pick, how: Aggregate) -> Look {
+        let mut groups: Groups<(f64, usize)> = Groups::new();
+        for (labels, line) in self.store.picked(of) {
+            let Some(value) = self.now(line) else { continue };
+            let (so_far, n) = groups.entry(key(of, labels)).or_insert((value, 0));
+            if *n > 0 {
+                // As PromQL: a NaN gives way to a number.
+                *so_far = match how {
+                    Aggregate::Min => {
+                        if *so_far > value || so_far.is_nan() {
+                            value
+                        } else {
+                            *so_far
+                        }
+                    }
+                    Aggregate::Max => {
+                        if *so_far < value || so_far.is_nan() {
+                            value
+                        } else {
+                            *so_far
+                        }
+                    }
+                    Aggregate::Sum | Aggregate::Avg => *so_far + value,
+                };
+            }
+            *n += 1;
+        }
+        let mut look = Look::default();
+        for (key, (value, series)) in groups {
+            let value = if how == Aggregate::Avg { value / series as f64 } else { value };
+            let counts = Counts { series, ..Counts::default() };
+            look.add(self.labels(&key), value, counts, self.holds(value));
+        }
+        look
+    }
+
+    fn each(&self, of: &Pick, holds: impl Fn(f64) -> bool) -> Look {
+        let mut look = Look::default();
+        for (labels, line) in self.store.picked(of) {
+            let Some(value) = self.now(line) else { continue };
+            let names = of.spec.labels.iter().map(ToString::to_string);
+            let all: BTreeMap<_, _> =
+                names.zip(labels.iter().map(ToString::to_string)).filter(|(_, v)| !v.is_empty()).collect();
+            look.add(all, value, Counts { series: 1, ..Counts::default() }, holds(value));
+        }
+        look
+    }
+
+    fn absent(&self, of: &Pick) -> Look {
+        let there = self.store.picked(of).filter(|(_, line)| self.now(line).is_some()).count();
+        let only = of.selectors.iter().filter(|(_, s)| !s.negated && s.values.len() == 1);
+        let labels: BTreeMap<_, _> = only.map(|(_, s)| (s.label.clone(), s.values[0].clone())).collect();
+        let mut look = Look::default();
+        look.add(labels, 1.0, Counts { series: there, ..Counts::default() }, there == 0);
+        look
+    }
+}
+
+impl Look {
+    fn add(&mut self, labels: BTreeMap<String, String>, value: f64, counts: Counts, holds: bool) {
+        self.measured.push(labels.clone());
+        if holds {
+            self.found.push(Found { labels, value, counts });
+        }
+    }
+}
+
+fn key(pick: &Pick, labels: &Labels) -> Vec<Arc<str>> {
+    pick.by.iter().map(|at| labels.get(*at).cloned().unwrap_or_default()).collect()
+}

@@ -1,0 +1,118 @@
+//! Objectives over judged rows: those over a condition are counted here, and how much was judged is told of
+//! all.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use weir_config::Slo;
+use weir_exchange::{Aim, ConditionState};
+use weir_stats::series::Series;
+use weir_telemetry::{Counter, Family, Gauge, Points, Value};
+
+use crate::store::Labels;
+
+/// Rows that were predicted: `route, model, model_version, outcome`.
+pub(crate) const ROWS: &str = "predictions_total";
+/// Exchanges by fate: `route, fate`.
+pub(crate) const EXCHANGES: &str = "weir_exchanges_total";
+
+/// How far back the share that was observed is told of.
+const HOUR_MS: u64 = 3_600_000;
+
+/// What was counted until the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    rows: HashMap<Labels, f64>,
+    observed: HashMap<Arc<str>, [Series; 2]>,
+}
+
+impl Judged {
+    /// Counts the rows since the last look for objectives over a condition: a row is bad if the condition is
+    /// active now for its route and model.
+    pub(crate) fn count_conditions<'a>(
+        &mut self,
+        slos: impl Iterator<Item = &'a Slo>,
+        points: &[Points],
+        conditions: &[(Arc<str>, ConditionState)],
+        events: &Family<Counter>,
+    ) {
+        let over: Vec<(&Slo, &str, &str)> = slos
+            .filter_map(|slo| match &slo.event.aim {
+                Aim::Condition { plugin, condition } => Some((slo, &**plugin, &**condition)),
+                _ => None,
+            })
+            .collect();
+        for (labels, more) in self.more_rows(points) {
+            for (slo, plugin, condition) in over.iter().filter(|(slo, ..)| slo.takes(&labels[0])) {
+                let active = conditions.iter().any(|(key, state)| {
+                    **key == **plugin
+                        && *state.name == **condition
+                        && state.active
+                        && concerns(state, &labels)
+                });
+                let good = if active { "false" } else { "true" };
+                events.get(&[slo.name(), &slo.event.definition, good]).add(more as u64);
+            }
+        }
+    }
+
+    /// Rows predicted well since the last look, by their labels.
+    fn more_rows(&mut self, points: &[Points]) -> Vec<(Labels, f64)> {
+        let samples = points.iter().filter(|one| *one.spec.name == *ROWS).flat_map(|one| &one.samples);
+        let mut all = Vec::new();
+        for sample in samples {
+            let (Value::Counter(now), [_, _, _, outcome, ..]) = (&sample.value, &*sample.labels) else {
+                continue;
+            };
+            if &**outcome != "ok" {
+                continue;
+            }
+            let before = self.rows.insert(sample.labels.clone(), *now).unwrap_or(0.0);
+            let more = if *now >= before { now - before } else { *now };
+            if more > 0.0 {
+                all.push((sample.labels.clone(), more));
+            }
+        }
+        all
+    }
+
+    /// Tells of each objective over judged rows what share of its exchanges was observed in the last hour.
+    pub(crate) fn tell_observed<'a>(
+        &mut self,
+        slos: impl Iterator<Item = &'a Slo>,
+        points: &[Points],
+        at_ms: u64,
+        gauge: &Family<Gauge>,
+    ) {
+        for slo in slos.filter(|slo| !slo.event.aim.is_of_requests()) {
+            let (mut observed, mut all) = (0.0, 0.0);
+            let samples =
+                points.iter().filter(|one| *one.spec.name == *EXCHANGES).flat_map(|one| &one.samples);
+            for sample in samples {
+                let (Value::Counter(x), [route, fate, ..]) = (&sample.value, &*sample.labels) else {
+                    continue;
+                };
+                if slo.takes(route) {
+                    all += x;
+                    observed += if &**fate == "observed" { *x } else { 0.0 };
+                }
+            }
+            let new = || [Series::new(HOUR_MS), Series::new(HOUR_MS)];
+            let series = self.observed.entry(slo.name().clone()).or_insert_with(new);
+            series[0].push(at_ms as i64, observed);
+            series[1].push(at_ms as i64, all);
+            let [part, whole] = [0, 1].map(|at: usize| series[at].increase(at_ms as i64, HOUR_MS));
+            if let (Some(part), Some(whole)) = (part, whole) {
+                gauge.get(&[slo.name()]).set(if whole > 0.0 { part / whole } else { 1.0 });
+            }
+        }
+    }
+}
+
+/// A condition says its route and model as it knows them; what it does not say is any.
+fn concerns(state: &ConditionState, labels: &[Arc<str>]) -> bool {
+    ["route", "model", "model_version"].iter().zip(labels).all(|(name, value)| {
+        let said = state.labels.iter().find(|(label, _)| **label == **name);
+        said.is_none_or(|(_, said)| said == value)
+    })
+}

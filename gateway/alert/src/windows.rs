@@ -1,0 +1,107 @@
+//! The windows of objectives on disk: a file each, so that one that is damaged costs no other.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use weir_stats::slo::Snapshot;
+use weir_telemetry::log::{Field, Logger};
+
+use crate::engine::Engine;
+use crate::files::{Read, read, set_aside, write};
+use crate::metrics::AlertMetrics;
+use crate::slo::Live;
+
+/// What good events are stored after; bad ones are at the next evaluation.
+const EVERY_MS: u64 = 60_000;
+
+/// One file.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    slo: String,
+    definition: String,
+    windows: Snapshot,
+}
+
+/// The folder of these files, and which are how old.
+#[derive(Debug)]
+pub(crate) struct WindowFiles {
+    folder: PathBuf,
+    saved_ms: HashMap<Key, u64>,
+}
+
+/// Name and definition.
+type Key = (Arc<str>, Arc<str>);
+
+fn key_of(live: &Live) -> Key {
+    (live.slo.name().clone(), live.slo.event.definition.clone())
+}
+
+impl WindowFiles {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder, saved_ms: HashMap::new() }
+    }
+
+    fn path(&self, (name, definition): &Key) -> PathBuf {
+        self.folder.join(format!("{name}-{definition}.json"))
+    }
+
+    /// Reads the windows of objectives that are new here. Those of another definition are not theirs.
+    pub(crate) fn restore(&mut self, engine: &mut Engine, now_ms: u64, metrics: &AlertMetrics, log: &Logger) {
+        let interval_ns = engine.interval_ns();
+        for live in engine.lives() {
+            let key = key_of(live);
+            if self.saved_ms.contains_key(&key) {
+                continue;
+            }
+            let path = self.path(&key);
+            self.saved_ms.insert(key, now_ms);
+            let read = match read::<Stored>(&path, now_ms) {
+                Read::State(stored) => match live.restore(stored.windows, interval_ns, now_ms * 1_000_000) {
+                    Ok(()) => Read::State(()),
+                    Err(error) => set_aside(&path, now_ms, error.to_string()),
+                },
+                Read::Nothing => Read::Nothing,
+                Read::SetAside { kept, reason } => Read::SetAside { kept, reason },
+            };
+            if let Read::SetAside { kept, reason } = read {
+                metrics.state_file("set_aside");
+                tell(log, &path, &kept, &reason);
+            }
+        }
+        let known: Vec<Key> = engine.lives().iter().map(key_of).collect();
+        self.saved_ms.retain(|key, _| known.contains(key));
+    }
+
+    /// Stores what has changed.
+    pub(crate) fn save(&mut self, engine: &mut Engine, now_ms: u64, metrics: &AlertMetrics, log: &Logger) {
+        for live in engine.lives() {
+            let key = key_of(live);
+            let path = self.path(&key);
+            let last = self.saved_ms.entry(key).or_insert(0);
+            if !live.unsaved_bad && now_ms.saturating_sub(*last) < EVERY_MS {
+                continue;
+            }
+            *last = now_ms;
+            live.unsaved_bad = false;
+            let (slo, definition) = (live.slo.name().to_string(), live.slo.event.definition.to_string());
+            match write(&path, &Stored { slo, definition, windows: live.snapshot() }) {
+                Ok(()) => metrics.state_file("saved"),
+                Err(error) => {
+                    metrics.state_file("failed");
+                    let (path, error) = (path.display().to_string(), error.to_string());
+                    let fields = [("file", Field::from(&path)), ("error", Field::from(&error))];
+                    log.error("the windows of an objective cannot be stored", &fields);
+                }
+            }
+        }
+    }
+}
+
+fn tell(log: &Logger, path: &Path, kept: &Path, reason: &str) {
+    let (path, kept) = (path.display().to_string(), kept.display().to_string());
+    let fields =
+        [("file", Field::from(&path)), ("kept_as", Field::from(&kept)), ("error", Field::from(reason))];
+    log.error("the windows of an objective cannot be read: they begin anew", &fields);
+}
