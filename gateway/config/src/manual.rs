@@ -21,8 +21,9 @@ const HEAD: &str = "\
 # weir.schema.json lets an editor do so.
 ";
 
-/// What the default says beyond the defaults: one route to the built-in model, and the three plugins.
-const LIVE: [(&str, &str, &str); 7] = [
+/// What the default says beyond the defaults: one route to the built-in model, the three plugins, a rule and
+/// an objective.
+const LIVE: [(&str, &str, &str); 12] = [
     ("[[route]]", "name", "\"churn\""),
     ("[[route]]", "path", "\"/v1/models/churn:predict\""),
     ("[[route]]", "backend", "\"local\""),
@@ -30,6 +31,24 @@ const LIVE: [(&str, &str, &str); 7] = [
     ("[backend.local]", "model", "\"builtin:churn\""),
     ("[backend.local]", "model_name", "\"ChurnPredictor\""),
     ("[plugin.confidence]", "path", "\"builtin:confidence\""),
+    ("[alert.low_confidence]", "plugin", "\"confidence\""),
+    ("[alert.low_confidence]", "condition", "\"low_confidence\""),
+    ("[alert.low_confidence]", "for", "\"10m\""),
+    ("[alert.low_confidence]", "labels", "{ severity = \"warning\" }"),
+    ("[slo.availability]", "objective", "0.999"),
+];
+
+/// Tables that mean nothing without further keys.
+const EXAMPLES: [&str; 2] = ["[route.json]", "[alerting.maintenance.night]"];
+
+/// What the tables of a key are called here.
+const NAMES: [(&str, &[&str]); 6] = [
+    ("backend", &["churn", "local"]),
+    ("plugin", &["confidence"]),
+    ("alert", &["low_confidence"]),
+    ("slo", &["availability"]),
+    ("webhook", &["pager"]),
+    ("maintenance", &["night"]),
 ];
 
 const MORE_PLUGINS: &str = "
@@ -48,13 +67,10 @@ pub fn manual() -> String {
             Shape::Leaf => {}
             Shape::Table(table) => write_table(&mut text, &format!("[{}]", key.name), table),
             Shape::Tables(table) => write_table(&mut text, &format!("[[{}]]", key.name), table),
-            Shape::Named([plugin]) => {
-                write_table(&mut text, &format!("[{}.confidence]", key.name), plugin);
-                text.push_str(MORE_PLUGINS);
-            }
             Shape::Named(tables) => {
-                for (table, name) in tables.iter().zip(["churn", "local"]) {
-                    write_table(&mut text, &format!("[{}.{name}]", key.name), table);
+                write_named(&mut text, key.name, key.name, tables);
+                if key.name == "plugin" {
+                    text.push_str(MORE_PLUGINS);
                 }
             }
         }
@@ -62,11 +78,19 @@ pub fn manual() -> String {
     text
 }
 
+/// Tables with names, one of each kind.
+fn write_named(text: &mut String, path: &str, key: &str, tables: &[&Table]) {
+    let names = NAMES.iter().find(|(of, _)| *of == key).map_or(&["name"][..], |(_, names)| names);
+    for (table, name) in tables.iter().zip(names) {
+        write_table(text, &format!("[{path}.{name}]"), table);
+    }
+}
+
 /// One table and those below it. It is commented out if it has keys that must be there and are not.
 fn write_table(text: &mut String, header: &str, table: &Table) {
     let live = |key: &Key| LIVE.iter().find(|(h, name, _)| *h == header && *name == key.name);
     let missing = |key: &Key| key.presence == Presence::Required && live(key).is_none();
-    let commented = if table.keys.iter().any(missing) || header == "[route.json]" { "#" } else { "" };
+    let commented = if table.keys.iter().any(missing) || EXAMPLES.contains(&header) { "#" } else { "" };
     text.push('\n');
     write_doc(text, table.about);
     write_line(text, &format!("{commented}{header}"));
@@ -83,9 +107,12 @@ fn write_table(text: &mut String, header: &str, table: &Table) {
         );
     }
     for key in table.keys {
-        if let Shape::Table(inner) = key.kind.shape() {
-            let path = header.trim_matches(['[', ']']);
-            write_table(text, &format!("[{path}.{}]", key.name), inner);
+        let path = format!("{}.{}", header.trim_matches(['[', ']']), key.name);
+        match key.kind.shape() {
+            Shape::Leaf => {}
+            Shape::Table(inner) => write_table(text, &format!("[{path}]"), inner),
+            Shape::Tables(inner) => write_table(text, &format!("[[{path}]]"), inner),
+            Shape::Named(tables) => write_named(text, &path, key.name, tables),
         }
     }
 }
