@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use weir_alert::Orders;
 use weir_config::{Artifact, BackendKind, Config, Faults, Loaded, fixed_until_restart};
 use weir_plugin::Set;
 use weir_proxy::{EndpointBook, RouteIds, Snapshot, SnapshotParts};
@@ -99,7 +100,16 @@ pub(crate) struct Prepared {
     pub(crate) models: Models,
     pub(crate) plugins: Set,
     pub(crate) outlets: Outlets,
+    pub(crate) orders: Orders,
     pub(crate) fingerprint: Fingerprint,
+}
+
+/// Everything beside the snapshot that a generation is made of.
+pub(crate) struct Made {
+    pub(crate) models: Models,
+    pub(crate) plugins: Plugins,
+    pub(crate) outlets: Outlets,
+    pub(crate) orders: Orders,
 }
 
 /// Digests of what a generation was made from, beside its configuration.
@@ -114,7 +124,7 @@ impl Prepared {
     pub(crate) fn assemble(
         number: u64,
         loaded: Loaded,
-        (models, plugins, outlets): (Models, Plugins, Outlets),
+        Made { models, plugins, outlets, orders }: Made,
         (ids, endpoints): (&RouteIds, &EndpointBook),
     ) -> Self {
         let parts = SnapshotParts {
@@ -126,19 +136,25 @@ impl Prepared {
         };
         let snapshot = Arc::new(Snapshot::new(&parts));
         let fingerprint = Fingerprint { models: models.digests(), plugins: plugins.digests };
-        Self { number, loaded, snapshot, models, plugins: plugins.set, outlets, fingerprint }
+        Self { number, loaded, snapshot, models, plugins: plugins.set, outlets, orders, fingerprint }
     }
 
     /// What is in it, in a line.
     pub(crate) fn summary(&self) -> String {
         let config = &self.loaded.config;
         format!(
-            "{} routes, {} backends, {} plugins: all well",
-            config.routes.len(),
-            config.backends.len(),
-            config.plugins.len()
+            "{}, {}, {}, {}, {}: all well",
+            counted(config.routes.len(), "route"),
+            counted(config.backends.len(), "backend"),
+            counted(config.plugins.len(), "plugin"),
+            counted(config.alerts.len(), "alert"),
+            counted(config.slos.len(), "objective"),
         )
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Refuses what only a restart can change.

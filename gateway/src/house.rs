@@ -12,10 +12,11 @@ use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteI
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
 
+use crate::alerting::Alerting;
 use crate::artifacts::Workshop;
 use crate::cli::CliError;
 use crate::exports::{Exports, Outlets};
-use crate::generation::{Prepared, Refused, Source, What};
+use crate::generation::{Made, Prepared, Refused, Source, What};
 use crate::reload::ReloadMetrics;
 use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
@@ -34,6 +35,7 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) workshop: Workshop,
     pub(crate) exports: Exports,
+    pub(crate) alerting: Alerting,
     line_metrics: LineMetrics,
     ids: RouteIds,
     endpoints: Arc<EndpointBook>,
@@ -55,6 +57,7 @@ impl House {
         registry.source("process", Arc::new(ProcessMetrics::default()));
         registry.family(&process::build_info(env!("CARGO_PKG_VERSION"), env!("WEIR_COMMIT")))?;
         let line_metrics = LineMetrics::new(&registry)?;
+        let alerting = Alerting::new(config, &registry, &logger)?;
         Ok(Self {
             proxy_metrics: ProxyMetrics::new(&registry, line_metrics.line.exchanges.clone())?,
             line_metrics,
@@ -63,6 +66,7 @@ impl House {
             endpoints: Arc::default(),
             workshop: Workshop::new(config, &registry, &logger)?,
             exports: Exports::new(&registry, &logger)?,
+            alerting,
             registry,
             logger,
         })
@@ -73,19 +77,25 @@ impl House {
         let models = self.workshop.models(&loaded.config);
         let plugins = self.workshop.plugins(&loaded.config);
         let outlets = self.exports.prepare(&loaded.config);
-        let (models, plugins, outlets) = match (models, plugins, outlets) {
-            (Ok(models), Ok(plugins), Ok(outlets)) => (models, plugins, outlets),
-            (models, plugins, outlets) => {
+        // Rules may name what plugins declare: without those there is nothing to check them against.
+        let declared = plugins.as_ref().map(|plugins| plugins.set.declared());
+        let orders = declared.map(|declared| self.alerting.prepare(&loaded.config, declared, number));
+        let (models, plugins, outlets, orders) = match (models, plugins, outlets, orders) {
+            (Ok(models), Ok(plugins), Ok(outlets), Ok(Ok(orders))) => (models, plugins, outlets, orders),
+            (models, plugins, outlets, orders) => {
                 let what = match (&models, &plugins) {
                     (Err(_), _) => What::Model,
                     (_, Err(_)) => What::Plugin,
                     _ => What::Config,
                 };
-                let misfits = [models.err(), plugins.err(), outlets.err()].into_iter().flatten().flatten();
+                let orders = orders.ok().and_then(Result::err);
+                let misfits = [models.err(), orders, plugins.err(), outlets.err()];
+                let misfits = misfits.into_iter().flatten().flatten();
                 return Err(Refused::new(what, loaded.faults(misfits.collect())));
             }
         };
-        Ok(Prepared::assemble(number, loaded, (models, plugins, outlets), (&self.ids, &self.endpoints)))
+        let made = Made { models, plugins, outlets, orders };
+        Ok(Prepared::assemble(number, loaded, made, (&self.ids, &self.endpoints)))
     }
 
     /// Binds, starts every thread, and puts the first generation in force.
@@ -105,9 +115,11 @@ impl House {
             recent,
             handoffs: handoffs.clone(),
             line: line.clone(),
+            alerting: self.alerting.clone(),
             nudge: watch.nudge(),
         }));
         self.registry.source("model_loaded", Arc::new(ModelLoaded(status.clone())));
+        self.alerting.meet(self.workshop.host());
         let pages = Pages::new(status.clone() as Arc<dyn Gateway>, &self.registry)?;
         let (servers, bound) = bind_admin(config, &pages, traffic.address())?;
         let traffic_pages = config.gateway.serve_metrics_on_listen.then(|| TrafficPort::shared(pages));

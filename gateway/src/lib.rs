@@ -1,6 +1,7 @@
 //! The wiring of Weir: the command line, and one place where the rooms are joined. No logic about requests
 //! lives here.
 
+mod alerting;
 mod app;
 mod artifacts;
 pub mod cli;

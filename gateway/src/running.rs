@@ -193,6 +193,12 @@ impl Running {
         if !parts.line.shut_down(LAST_WORDS) {
             logger.warn("a judge did not end in time, its last batches are lost", &[]);
         }
+        if !parts.house.alerting.finish(LAST_EXPORTS) {
+            logger.warn(
+                "not everybody could be told of every alert (state_dir keeps it for the next start)",
+                &[],
+            );
+        }
         if !parts.house.exports.finish(LAST_EXPORTS) {
             logger.warn("not everything was exported in time (weir_export_items_total counts it)", &[]);
         }
@@ -206,7 +212,7 @@ impl Running {
 
 /// Stores that cannot fail: after this the new generation answers.
 fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&InForce>) -> InForce {
-    let Prepared { number, loaded, snapshot, models, plugins, outlets, fingerprint } = prepared;
+    let Prepared { number, loaded, snapshot, models, plugins, outlets, orders, fingerprint } = prepared;
     let house = &parts.house;
     let routes: Vec<_> = snapshot.observed().cloned().map(Arc::new).collect();
     parts.line.declare(&routes);
@@ -226,6 +232,7 @@ fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&In
         parts.line.set_keeper(house.keeper(&loaded.config, &outlets));
     }
     parts.proxy.publish(snapshot.clone());
+    house.alerting.put_in_force(orders);
     parts.status.in_force(snapshot.clone(), &loaded);
     house.reloads.in_force(number, loaded.hash());
     house.logger.set_level(level(&loaded.config));

@@ -19,6 +19,7 @@ use weir_plugin::Host;
 use weir_proxy::{EndpointBook, Readiness, Snapshot};
 use weir_telemetry::{Points, Sample, Source, Spec, Value};
 
+use crate::alerting::Alerting;
 use crate::generation::{Refused, What};
 use crate::watch::Nudge;
 
@@ -34,6 +35,7 @@ pub(crate) struct Status {
     recent: Arc<RecentVerdicts>,
     handoffs: Vec<Arc<Handoff>>,
     line: Arc<Line>,
+    alerting: Alerting,
     nudge: Sender<Nudge>,
 }
 
@@ -45,6 +47,7 @@ pub(crate) struct StatusParts {
     pub(crate) recent: Arc<RecentVerdicts>,
     pub(crate) handoffs: Vec<Arc<Handoff>>,
     pub(crate) line: Arc<Line>,
+    pub(crate) alerting: Alerting,
     pub(crate) nudge: Sender<Nudge>,
 }
 
@@ -67,6 +70,7 @@ impl Status {
             recent: parts.recent,
             handoffs: parts.handoffs,
             line: parts.line,
+            alerting: parts.alerting,
             nudge: parts.nudge,
         }
     }
@@ -155,6 +159,14 @@ impl Gateway for Status {
         self.recent.recent().into_iter().map(shown).collect()
     }
 
+    fn alerts(&self) -> serde_json::Value {
+        self.alerting.status()
+    }
+
+    fn evidence(&self, fingerprint: &str) -> Option<serde_json::Value> {
+        self.alerting.evidence(fingerprint)
+    }
+
     fn backends(&self) -> Vec<EndpointStatus> {
         self.endpoints.status()
     }
@@ -192,10 +204,15 @@ impl Gateway for Status {
 /// `model_loaded`: computed when asked, so that a retired model is absent rather than 0.
 pub(crate) struct ModelLoaded(pub(crate) Arc<Status>);
 
+/// What `model_loaded` is.
+pub(crate) fn model_loaded() -> Spec {
+    let help = "1 while a model can answer: loaded here, or its server ready.";
+    Spec::gauge("model_loaded", help, &["model", "model_version"])
+}
+
 impl Source for ModelLoaded {
     fn collect(&self, out: &mut Vec<Points>) {
-        let help = "1 while a model can answer: loaded here, or its server ready.";
-        let spec = Spec::gauge("model_loaded", help, &["model", "model_version"]);
+        let spec = model_loaded();
         let seen = self.0.line.schemas_by_age();
         let mut models: BTreeMap<[Arc<str>; 2], bool> = BTreeMap::new();
         for readiness in self.0.snapshot.load().readiness() {

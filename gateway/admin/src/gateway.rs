@@ -27,6 +27,16 @@ pub trait Gateway: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Rules, objectives and receivers, as a document; empty by default.
+    fn alerts(&self) -> serde_json::Value {
+        serde_json::json!({})
+    }
+
+    /// What an alert fired on, by its fingerprint; none is known by default.
+    fn evidence(&self, _fingerprint: &str) -> Option<serde_json::Value> {
+        None
+    }
+
     /// Every endpoint of every backend.
     fn backends(&self) -> Vec<EndpointStatus>;
 

@@ -24,6 +24,7 @@ pub(crate) enum Page {
     Ready,
     Plugins,
     Verdicts,
+    Alerts,
     Backends,
     Config,
     Generation,
@@ -32,7 +33,7 @@ pub(crate) enum Page {
 }
 
 impl Page {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Index,
         Self::Ui,
         Self::Metrics,
@@ -40,6 +41,7 @@ impl Page {
         Self::Ready,
         Self::Plugins,
         Self::Verdicts,
+        Self::Alerts,
         Self::Backends,
         Self::Config,
         Self::Generation,
@@ -61,6 +63,7 @@ impl Page {
             Self::Ready => "/ready",
             Self::Plugins => "/api/plugins",
             Self::Verdicts => "/api/verdicts",
+            Self::Alerts => "/api/alerts",
             Self::Backends => "/api/backends",
             Self::Config => "/api/config",
             Self::Generation => "/api/generation",
@@ -79,6 +82,7 @@ impl Page {
             Self::Ready => "200 while traffic should be sent here",
             Self::Plugins => "plugins: state, faults, cost, conditions, counts of verdicts",
             Self::Verdicts => "the last verdicts on single exchanges, oldest first",
+            Self::Alerts => "rules, objectives and receivers; `/api/alerts/FINGERPRINT` is what one fired on",
             Self::Backends => "endpoints: readiness, requests in flight, last error",
             Self::Config => "the configuration in force, without secrets",
             Self::Generation => "the generation in force and the last reload",
@@ -149,11 +153,18 @@ impl Pages {
             Page::Ready => self.ready(),
             Page::Plugins => ok(&json!({ "plugins": self.gateway.plugins() })),
             Page::Verdicts => ok(&json!({ "verdicts": self.gateway.verdicts() })),
+            Page::Alerts => ok(&self.gateway.alerts()),
             Page::Backends => ok(&json!({ "endpoints": self.gateway.backends() })),
             Page::Config => ok(&self.gateway.config()),
             Page::Generation => ok(&json!(self.gateway.generation())),
             Page::Settle | Page::Reload => return None,
         })
+    }
+
+    /// What one alert fired on; `None` if nobody knows it.
+    pub(crate) fn evidence(&self, path: &str) -> Option<Reply> {
+        let fingerprint = path.strip_prefix(Page::Alerts.path())?.strip_prefix('/')?;
+        Some(Reply::json(StatusCode::OK, &self.gateway.evidence(fingerprint)?))
     }
 
     fn metrics(&self, accept: &str) -> Reply {

@@ -84,6 +84,13 @@ impl Site {
         if self.scope == Scope::Admin {
             self.guard.check_host(&head.uri, head.version, &head.headers)?;
         }
+        if self.scope == Scope::Admin
+            && let Method::GET | Method::HEAD = head.method
+            && let Some(reply) = self.pages.evidence(head.uri.path())
+        {
+            discard(body).await?;
+            return Ok(reply);
+        }
         let page = self.route(&head.method, head.uri.path())?;
         if page.changes_state() {
             self.guard.check_change(&head.headers)?;

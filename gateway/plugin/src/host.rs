@@ -152,7 +152,29 @@ impl Host {
     }
 }
 
+/// What the plugins of a set declare.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// Every metric, and the gauge of every condition.
+    pub specs: Vec<weir_telemetry::Spec>,
+    /// Each condition by the plugin's key and its name, with the name of its gauge.
+    pub conditions: Vec<[Arc<str>; 3]>,
+}
+
 impl Set {
+    /// What these plugins would show, before any of them runs.
+    pub fn declared(&self) -> Declared {
+        let mut all = Declared::default();
+        for prepared in &self.plugins {
+            let plan = &prepared.plan;
+            all.specs.extend(plan.specs.iter().cloned());
+            for (condition, gauge) in plan.conditions.iter().zip(&plan.specs[plan.metrics..]) {
+                all.conditions.push([prepared.spec.key.clone(), condition.name.clone(), gauge.name.clone()]);
+            }
+        }
+        all
+    }
+
     /// Makes this the set. Metrics of plugins that are gone are withdrawn at once; state of plugins that stay
     /// goes to their new judges when those begin.
     pub fn commit(self) -> Change {
