@@ -8,7 +8,9 @@ use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
 use weir_observe::{Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
-use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages};
+use weir_proxy::{
+    EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages, slo_events,
+};
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
 
@@ -55,8 +57,9 @@ impl House {
         registry.source("process", Arc::new(ProcessMetrics::default()));
         registry.family(&process::build_info(env!("CARGO_PKG_VERSION"), env!("WEIR_COMMIT")))?;
         let line_metrics = LineMetrics::new(&registry)?;
+        let fates = line_metrics.line.exchanges.clone();
         Ok(Self {
-            proxy_metrics: ProxyMetrics::new(&registry, line_metrics.line.exchanges.clone())?,
+            proxy_metrics: ProxyMetrics::new(&registry, fates, slo_events())?,
             line_metrics,
             reloads: ReloadMetrics::new(&registry)?,
             ids: RouteIds::default(),

@@ -50,6 +50,11 @@ pub enum Stance {
 }
 
 impl Objective {
+    /// Label values of its events in `weir_slo_events_total`: `slo`, `definition`, `good`.
+    pub fn labels(&self, good: bool) -> [&str; 3] {
+        [&self.name, &self.definition, if good { "true" } else { "false" }]
+    }
+
     /// Whether one finished request is good; `None` if it is no event of this objective. `status` is 0 if
     /// there was no answer. What Weir itself turned away with 503 is bad.
     pub fn judge(&self, status: u16, error: Option<ErrorType>, duration_ns: u64) -> Option<bool> {
