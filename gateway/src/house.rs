@@ -56,10 +56,11 @@ impl House {
         logger.register(&registry)?;
         registry.source("process", Arc::new(ProcessMetrics::default()));
         registry.family(&process::build_info(env!("CARGO_PKG_VERSION"), env!("WEIR_COMMIT")))?;
-        let line_metrics = LineMetrics::new(&registry)?;
+        let slo_events = slo_events();
+        let line_metrics = LineMetrics::new(&registry, slo_events.clone())?;
         let fates = line_metrics.line.exchanges.clone();
         Ok(Self {
-            proxy_metrics: ProxyMetrics::new(&registry, fates, slo_events())?,
+            proxy_metrics: ProxyMetrics::new(&registry, fates, slo_events)?,
             line_metrics,
             reloads: ReloadMetrics::new(&registry)?,
             ids: RouteIds::default(),
