@@ -153,6 +153,7 @@ fn the_catalogue_is_as_it_was_promised() {
         "[plugin.confidence]\npath = \"builtin:confidence\"\n\
          [plugin.sampler]\npath = \"builtin:sampler\"\n\
          [plugin.feature-stats]\npath = \"builtin:feature-stats\"\n\
+         [slo.availability]\nobjective = 0.999\n\
          [backend.local]\nmodel = \"builtin:churn\"\n[[route]]\nname = \"local\"\npath = \"/local\"\nbackend = \"local\"\nprotocol = \"kserve-v1\"\n\
          [backend.probed]\nendpoints = [\"http://{}\"]\nready = \"/\"\n[[route]]\nname = \"probed\"\npath = \"/probed\"\nbackend = \"probed\"\n\
          [backend.down]\nendpoints = [\"http://{}\"]\nready = \"off\"\n[[route]]\nname = \"down\"\npath = \"/down\"\nbackend = \"down\"\n",

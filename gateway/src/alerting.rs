@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use weir_alert::delivery::{AlertmanagerOptions, DeliveryMetrics, ReceiverFault, Receivers, WebhookOptions};
 use weir_alert::{
     AlertMetrics, Alerts, Catalogue, Common, DeclaredCondition, Fingerprint, Orders, Plan, ServiceParts,
-    slo_events,
 };
 use weir_config::{Config, Misfit};
-use weir_plugin::{Declared, Host};
+use weir_plugin::{Declaration, Host};
 use weir_telemetry::export::PostOptions;
 use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Counter, Family, Registry};
@@ -36,24 +35,24 @@ struct Inner {
 }
 
 impl Alerting {
-    pub(crate) fn new(config: &Config, registry: &Registry, logger: &Logger) -> Result<Self, CliError> {
-        let delivery_metrics = DeliveryMetrics::new();
+    /// `events`: the counters of objectives, shared with those who count.
+    pub(crate) fn new(
+        config: &Config,
+        registry: &Registry,
+        (logger, events): (&Logger, Family<Counter>),
+    ) -> Result<Self, CliError> {
+        let delivery_metrics = DeliveryMetrics::default();
         delivery_metrics.register(registry)?;
         Ok(Self(Arc::new(Inner {
             metrics: AlertMetrics::new(registry)?,
             delivery_metrics,
-            events: slo_events(),
+            events,
             registry: registry.clone(),
             logger: logger.source("alerts"),
             state_dir: config.gateway.state_dir.clone(),
             plugins: OnceLock::new(),
             running: Mutex::default(),
         })))
-    }
-
-    /// The counters of objectives, for those who count.
-    pub(crate) fn events(&self) -> Family<Counter> {
-        self.0.events.clone()
     }
 
     /// Conditions are asked of these plugins.
@@ -66,7 +65,7 @@ impl Alerting {
     pub(crate) fn prepare(
         &self,
         config: &Config,
-        declared: Declared,
+        declared: Declaration,
         generation: u64,
     ) -> Result<Orders, Vec<Misfit>> {
         let plan = Plan::new(config, &self.catalogue(declared));
@@ -78,7 +77,7 @@ impl Alerting {
     }
 
     /// Everything that rules may name.
-    pub(crate) fn catalogue(&self, declared: Declared) -> Catalogue {
+    pub(crate) fn catalogue(&self, declared: Declaration) -> Catalogue {
         let mine = self.0.registry.gather().into_iter().map(|points| points.spec);
         let conditions = declared.conditions.into_iter();
         let conditions = conditions.map(|[plugin, name, gauge]| DeclaredCondition { plugin, name, gauge });
@@ -97,7 +96,8 @@ impl Alerting {
         match Alerts::start(self.parts(), orders) {
             Ok(alerts) => *running = Some(alerts),
             Err(error) => {
-                let fields = [("error", Field::from(&error.to_string()))];
+                let error = error.to_string();
+                let fields = [("error", Field::from(&error))];
                 self.0.logger.error("rules are not evaluated: no thread to be had", &fields);
             }
         }

@@ -35,6 +35,7 @@ pub(crate) fn check(config: Option<PathBuf>) -> Result<ExitCode, CliError> {
     let house = House::build(&loaded.config, Logger::discard())?;
     let prepared = house.prepare(loaded, 1)?;
     say(format_args!("{source}: {}", prepared.summary()));
+    prepared.orders.plan.notes().iter().for_each(say);
     Ok(ExitCode::SUCCESS)
 }
 

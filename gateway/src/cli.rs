@@ -33,6 +33,9 @@ enum Command {
     /// Train and look at models that Weir runs itself.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// See whether those who should be told of alerts are reached.
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Write files derived from the configuration.
     #[command(subcommand)]
     Generate(GenerateCommand),
@@ -154,6 +157,17 @@ pub(crate) struct TrainArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AlertCommand {
+    /// Send an alert as this rule or objective would, marked with the label test="true", to every receiver.
+    Test {
+        /// Key of the rule or objective.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum GenerateCommand {
     /// The JSON schema of the configuration, for editors.
     Schema,
@@ -172,6 +186,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::run(&args),
         Command::Plugin(command) => commands::plugin::run(command),
         Command::Model(command) => commands::model::run(command),
+        Command::Alert(command) => commands::alert::run(command),
         Command::Generate(command) => commands::generate(&command),
     }
 }

@@ -8,7 +8,9 @@ use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
 use weir_observe::{Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
-use weir_proxy::{EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages};
+use weir_proxy::{
+    EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages, slo_events,
+};
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
 
@@ -56,10 +58,12 @@ impl House {
         logger.register(&registry)?;
         registry.source("process", Arc::new(ProcessMetrics::default()));
         registry.family(&process::build_info(env!("CARGO_PKG_VERSION"), env!("WEIR_COMMIT")))?;
-        let line_metrics = LineMetrics::new(&registry)?;
-        let alerting = Alerting::new(config, &registry, &logger)?;
+        let slo_events = slo_events();
+        let line_metrics = LineMetrics::new(&registry, slo_events.clone())?;
+        let fates = line_metrics.line.exchanges.clone();
+        let alerting = Alerting::new(config, &registry, (&logger, slo_events.clone()))?;
         Ok(Self {
-            proxy_metrics: ProxyMetrics::new(&registry, line_metrics.line.exchanges.clone())?,
+            proxy_metrics: ProxyMetrics::new(&registry, fates, slo_events)?,
             line_metrics,
             reloads: ReloadMetrics::new(&registry)?,
             ids: RouteIds::default(),
@@ -78,17 +82,17 @@ impl House {
         let plugins = self.workshop.plugins(&loaded.config);
         let outlets = self.exports.prepare(&loaded.config);
         // Rules may name what plugins declare: without those there is nothing to check them against.
-        let declared = plugins.as_ref().map(|plugins| plugins.set.declared());
+        let declared = plugins.as_ref().ok().map(|plugins| plugins.set.declared());
         let orders = declared.map(|declared| self.alerting.prepare(&loaded.config, declared, number));
         let (models, plugins, outlets, orders) = match (models, plugins, outlets, orders) {
-            (Ok(models), Ok(plugins), Ok(outlets), Ok(Ok(orders))) => (models, plugins, outlets, orders),
+            (Ok(models), Ok(plugins), Ok(outlets), Some(Ok(orders))) => (models, plugins, outlets, orders),
             (models, plugins, outlets, orders) => {
                 let what = match (&models, &plugins) {
                     (Err(_), _) => What::Model,
                     (_, Err(_)) => What::Plugin,
                     _ => What::Config,
                 };
-                let orders = orders.ok().and_then(Result::err);
+                let orders = orders.and_then(Result::err);
                 let misfits = [models.err(), orders, plugins.err(), outlets.err()];
                 let misfits = misfits.into_iter().flatten().flatten();
                 return Err(Refused::new(what, loaded.faults(misfits.collect())));

@@ -216,7 +216,6 @@ fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&In
     let house = &parts.house;
     let routes: Vec<_> = snapshot.observed().cloned().map(Arc::new).collect();
     parts.line.declare(&routes);
-    snapshot.announce(&house.proxy_metrics);
     let change = plugins.commit();
     let keep: Vec<&str> = change.keep.iter().map(|key| &**key).collect();
     let new = change.new.into_iter().map(|judge| Box::new(PluginSeat(judge)) as Box<dyn Judge>).collect();

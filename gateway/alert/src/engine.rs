@@ -10,7 +10,7 @@ use weir_exchange::ConditionState;
 use weir_telemetry::Points;
 
 use crate::alert::{Alert, Fingerprint};
-use crate::evaluate::{Found, look};
+use crate::evaluate::{Counts, Found, look};
 use crate::machine::{Active, Evidence, Holds, Machine, Moment, State};
 use crate::rule::{Plan, Query, Rule, Words};
 use crate::slo::Live;
@@ -277,7 +277,7 @@ impl Engine {
         if !self.common.alerting.watchdog {
             return None;
         }
-        let evidence = Evidence { value: None, counts: Default::default(), at_ms, generation: 0 };
+        let evidence = Evidence { value: None, counts: Counts::default(), at_ms, generation: 0 };
         let labels = BTreeMap::from([("severity".to_owned(), "none".to_owned())]);
         let mut active = Active::firing(labels, evidence);
         let mut firing =
@@ -484,6 +484,39 @@ impl Common {
             unless: telling.unless.clone(),
             active: active.clone(),
         }
+    }
+}
+
+impl Plan {
+    /// An alert as the rule or objective of a name would send it, but for what only a series knows: that is
+    /// called `test`, as the alert itself is by a label. `None`: there is no such name.
+    pub fn sample(&self, name: &str, common: &Common, at_ms: u64) -> Option<Alert> {
+        let rule = self.rules.iter().find(|rule| **rule.name() == *name);
+        let of_rule = rule.map(|rule| {
+            let found = rule.config.by.iter().map(|label| (label.clone(), "test".to_owned())).collect();
+            (rule.name().clone(), &rule.words, &rule.config.telling, found)
+        });
+        let slo = self.slos.iter().find(|(slo, _)| **slo.name() == *name);
+        let of_slo = slo.map(|(slo, words)| {
+            let labels = [("slo", name), ("severity", Severity::Ticket.as_str())];
+            let found = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            (SLO_ALERT.into(), words, &slo.telling, found)
+        });
+        let (name, words, telling, mut found): (Arc<str>, _, _, BTreeMap<String, String>) =
+            of_rule.or(of_slo)?;
+        found.insert("test".to_owned(), "true".to_owned());
+        let evidence = Evidence { value: None, counts: Counts::default(), at_ms, generation: 0 };
+        let active = Active::firing(found, evidence);
+        let mut alert = common.firing((&name, &name), words, telling, &active).alert;
+        let words = "A test, sent by hand: nothing is wrong.";
+        alert.annotations.insert("summary".to_owned(), words.to_owned());
+        Some(alert)
+    }
+
+    /// Names of rules and objectives.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let rules = self.rules.iter().map(|rule| &**rule.name());
+        rules.chain(self.slos.iter().map(|(slo, _)| &**slo.name()))
     }
 }
 

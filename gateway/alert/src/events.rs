@@ -5,9 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use weir_telemetry::{Points, Value};
 
-/// The family that requests and judged rows are counted in; its labels are these.
+/// The family that requests and judged rows are counted in, with the labels `slo`, `definition` and `good`.
 pub(crate) const EVENTS: &str = "weir_slo_events_total";
-pub(crate) const LABELS: [&str; 3] = ["slo", "definition", "good"];
 
 /// Good and bad events by name and definition.
 pub(crate) fn totals(points: &[Points]) -> HashMap<(Arc<str>, Arc<str>), (u64, u64)> {

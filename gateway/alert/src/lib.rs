@@ -24,7 +24,7 @@ pub use catalogue::{Catalogue, DeclaredCondition};
 pub use engine::{Common, Engine, Input, Outcome, SLO_ALERT, Saved, WATCHDOG};
 pub use evaluate::{Counts, Found, Look, look};
 pub use machine::{Active, Evidence, Holds, Machine, Moment, State};
-pub use metrics::{AlertMetrics, slo_events};
+pub use metrics::AlertMetrics;
 pub use promql::of as promql;
 pub use rule::{Plan, Rule};
 pub use service::{Alerts, Conditions, Orders, ServiceParts};

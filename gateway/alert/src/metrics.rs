@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use weir_telemetry::{Cap, Counter, Family, Gauge, Histogram, Registry, RegistryError, Spec};
 
-use crate::events::{EVENTS, LABELS};
 use crate::status::{RuleStatus, SloWithAlerts};
 
 /// From a few rules (10 us) to thousands on a busy machine.
@@ -29,12 +28,6 @@ pub struct AlertMetrics {
     objective: Family<Gauge>,
     consecutive_bad: Family<Gauge>,
     pub(crate) observed: Family<Gauge>,
-}
-
-/// The family that events of objectives are counted in, wherever they happen.
-pub fn slo_events() -> Family<Counter> {
-    let help = "Events of each objective: good=\"false\" spends its budget. Never shed.";
-    Family::new(Spec::counter(EVENTS, help, &LABELS), Cap::Closed)
 }
 
 const PAIR: [&str; 3] = ["slo", "long", "short"];

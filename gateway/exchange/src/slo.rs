@@ -27,7 +27,12 @@ pub enum Aim {
     Latency { under_ns: u64 },
     /// A judged row has a highest class score of this or more; rows without scores are no events.
     Confidence { at_least: f64 },
-    /// An observed exchange can be read: both sides decode, and what they say fits together.
+    /// An observed exchange can be read: both sides decode, and what they say fits together. Bad is what
+    /// `weir_decode_errors_total` counts, good is what gave rows on both sides. No event is what says nothing
+    /// of that: a side longer than what is kept of it, a side with nothing to read (metadata, a probe), a
+    /// route without a protocol, and whatever was not a success, even if its request cannot be read. A client
+    /// whose garbage the model refuses must not use up a budget that is about Weir reading what models accept.
+    /// `client_errors` and `cancelled` therefore do not apply.
     Decodable,
     /// A judged row comes while this condition of this plugin is not active for its route and model.
     Condition { plugin: Arc<str>, condition: Arc<str> },
@@ -50,6 +55,11 @@ pub enum Stance {
 }
 
 impl Objective {
+    /// Label values of its events in `weir_slo_events_total`: `slo`, `definition`, `good`.
+    pub fn labels(&self, good: bool) -> [&str; 3] {
+        [&self.name, &self.definition, if good { "true" } else { "false" }]
+    }
+
     /// Whether one finished request is good; `None` if it is no event of this objective. `status` is 0 if
     /// there was no answer. What Weir itself turned away with 503 is bad.
     pub fn judge(&self, status: u16, error: Option<ErrorType>, duration_ns: u64) -> Option<bool> {

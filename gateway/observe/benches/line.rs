@@ -13,7 +13,7 @@ use weir_exchange::{
     End, Exchange, Handoff, Head, ObservedRoute, Protocol, ShardLimits, Side, Timing, TraceIds, shard,
 };
 use weir_observe::{Line, LineConfig, Metrics, RecentVerdicts};
-use weir_telemetry::{Registry, Value};
+use weir_telemetry::{Cap, Family, Registry, Spec, Value};
 
 /// Exchanges of one pass: 50,000 a second on one worker; fewer if they would be more than a shard keeps
 /// memory for.
@@ -86,7 +86,9 @@ struct Bench {
 impl Bench {
     fn new(protocol: Option<Protocol>, poll: Duration) -> Self {
         let registry = Registry::default();
-        let metrics = Metrics::new(&registry).expect("a new registry has every name free");
+        let labels = ["slo", "definition", "good"];
+        let events = Family::new(Spec::counter("weir_slo_events_total", "", &labels), Cap::Closed);
+        let metrics = Metrics::new(&registry, events).expect("a new registry has every name free");
         let sink = Arc::new(RecentVerdicts::new(&metrics.line, 1));
         let handoff = Arc::new(Handoff::new(ShardLimits::default()));
         let config = LineConfig { poll, ..LineConfig::default() };

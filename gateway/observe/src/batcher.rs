@@ -7,10 +7,11 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use weir_codec::classify;
 use weir_exchange::{Exchange, Fate, ObservedRoute, Outcome, RouteId, Shard, Traced};
-use weir_telemetry::{Counter, Gauge};
+use weir_telemetry::{Counter, Family, Gauge};
 
 use crate::config::{BatchLimits, SchemaLimits};
 use crate::directory::{Directory, Pair};
+use crate::events::Events;
 use crate::hide::hide;
 use crate::judge::Panel;
 use crate::keep::{self, Join, Keeper};
@@ -27,6 +28,7 @@ pub(crate) struct Common {
     pub(crate) panel: Arc<Panel>,
     pub(crate) metrics: LineMetrics,
     pub(crate) models: ModelMetrics,
+    pub(crate) slo_events: Family<Counter>,
     pub(crate) batches: BatchLimits,
     pub(crate) schemas: SchemaLimits,
     /// `None`: no spans are exported.
@@ -37,6 +39,7 @@ pub(crate) struct Common {
 pub(crate) struct Batcher {
     common: Common,
     cells: BatchCells,
+    events: Events,
     schemas_live: Arc<Gauge>,
     open_bytes_gauge: Arc<Gauge>,
     reader: Reader,
@@ -86,6 +89,7 @@ impl Batcher {
     pub(crate) fn new(common: Common, threads: usize, now: Instant) -> Self {
         Self {
             cells: BatchCells::new(&common.metrics),
+            events: Events::new(common.slo_events.clone()),
             schemas_live: common.metrics.schemas.local(&[]),
             open_bytes_gauge: common.metrics.open_bytes.local(&[]),
             budget: common.batches.open_bytes / threads.max(1),
@@ -126,6 +130,7 @@ impl Batcher {
         state.fates[reading.fate() as usize].bump(1);
         self.count_errors(&exchange.route, "request", reading.request);
         self.count_errors(&exchange.route, "response", reading.response);
+        self.events.count_exchange(&exchange.route, outcome, reading);
 
         let span_facts = exchange.facts.take();
         let facts = facts(&exchange, outcome);
@@ -387,6 +392,7 @@ impl Batcher {
             overflow: slot.pair.overflow,
         };
         let beyond = slot.rows.count(&slot.cells, &classes, &mut self.row_scratch);
+        self.events.count_rows(&batch.route, &slot.rows.scores(&self.row_scratch));
         self.cells.count(reason, batch.rows);
         let TurnedAway { columns, codes } = std::mem::take(&mut slot.schema.turned_away);
         for (what, n) in [(Capped::Column, columns), (Capped::Code, codes), (Capped::Class, beyond)] {

@@ -7,6 +7,7 @@
 mod batcher;
 pub mod config;
 mod directory;
+mod events;
 pub mod governor;
 mod hide;
 pub mod judge;

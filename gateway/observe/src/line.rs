@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use weir_exchange::{Handoff, ObservedRoute, Schema, Shard};
-use weir_telemetry::{Registry, RegistryError};
+use weir_telemetry::{Counter, Family, Registry, RegistryError};
 
 use crate::batcher::Common;
 use crate::config::LineConfig;
@@ -22,21 +22,23 @@ use crate::models::ModelMetrics;
 use crate::thread::{Mailbox, Order, Source, TelemetryThread};
 use crate::verdict::VerdictSink;
 
-/// Every family of this room, made and registered before the line starts, since the request path shares one
+/// Every family of this room, made and registered before the line starts, since the request path shares two
 /// of them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub line: LineMetrics,
     pub models: ModelMetrics,
+    slo_events: Family<Counter>,
 }
 
 impl Metrics {
-    /// Makes and registers the families.
+    /// Makes and registers the families, but for `slo_events`: `weir_slo_events_total` is the request path's,
+    /// which makes its series too.
     ///
     /// # Errors
     /// A name is taken by a metric of another shape.
-    pub fn new(registry: &Registry) -> Result<Self, RegistryError> {
-        Ok(Self { line: LineMetrics::new(registry)?, models: ModelMetrics::new(registry)? })
+    pub fn new(registry: &Registry, slo_events: Family<Counter>) -> Result<Self, RegistryError> {
+        Ok(Self { line: LineMetrics::new(registry)?, models: ModelMetrics::new(registry)?, slo_events })
     }
 }
 
@@ -77,6 +79,7 @@ impl Line {
             panel: panel.clone(),
             metrics: metrics.line.clone(),
             models: metrics.models.clone(),
+            slo_events: metrics.slo_events.clone(),
             batches,
             schemas,
             keeper: keeper.clone(),

@@ -233,8 +233,7 @@ impl RowMeter {
         }
         if !self.scores.is_empty() {
             self.find_top(batch, scratch);
-            let scores = scratch.top.iter().map(|(score, _)| *score);
-            cells.confidence.observe_all_local(scores.filter(|score| score.abs() <= LARGEST_SCORE));
+            cells.confidence.observe_all_local(self.scores(scratch));
         }
         match self.labels {
             Labels::None => 0,
@@ -244,6 +243,15 @@ impl RowMeter {
             }
             Labels::Scores => self.count_top(classes, scratch),
         }
+    }
+
+    /// The highest score of each row of a batch that was just counted, of those rows that have one.
+    pub(crate) fn scores<'s>(
+        &self,
+        RowScratch { top, .. }: &'s RowScratch,
+    ) -> impl Iterator<Item = f64> + Clone + use<'s> {
+        let top: &[(f64, u32)] = if self.scores.is_empty() { &[] } else { top };
+        top.iter().map(|(score, _)| *score).filter(|score| score.abs() <= LARGEST_SCORE)
     }
 
     /// What the first rows of a batch that was just counted tell of its exchanges.

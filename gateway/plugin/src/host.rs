@@ -154,7 +154,7 @@ impl Host {
 
 /// What the plugins of a set declare.
 #[derive(Clone, Debug, Default)]
-pub struct Declared {
+pub struct Declaration {
     /// Every metric, and the gauge of every condition.
     pub specs: Vec<weir_telemetry::Spec>,
     /// Each condition by the plugin's key and its name, with the name of its gauge.
@@ -163,8 +163,8 @@ pub struct Declared {
 
 impl Set {
     /// What these plugins would show, before any of them runs.
-    pub fn declared(&self) -> Declared {
-        let mut all = Declared::default();
+    pub fn declared(&self) -> Declaration {
+        let mut all = Declaration::default();
         for prepared in &self.plugins {
             let plan = &prepared.plan;
             all.specs.extend(plan.specs.iter().cloned());

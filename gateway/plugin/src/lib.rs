@@ -39,7 +39,7 @@ mod windows;
 
 pub use bench::{BenchOptions, BenchReport, bench};
 pub use error::{HostError, LoadError, LoadFault};
-pub use host::{Change, Declared, Host, HostOptions, Set};
+pub use host::{Change, Declaration, Host, HostOptions, Set};
 pub use inspect::{Inspection, inspect};
 pub use judge::PluginJudge;
 pub use spec::{Limits, PluginSpec};

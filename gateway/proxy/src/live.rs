@@ -355,7 +355,7 @@ impl Live {
         let local = self.local.borrow().as_ref().map_or(0, |reply| reply.body.len() as u64);
         let (request_bytes, response_bytes) =
             (self.request.borrow().total, self.response.borrow().total + local);
-        self.route.cells.count(&Counted {
+        self.route.count(&Counted {
             method: &self.method,
             version: self.version,
             status,

@@ -24,6 +24,7 @@ pub struct ProxyMetrics {
     fates: Family<Counter>,
     overhead: Family<Histogram>,
     body_bytes: Family<Counter>,
+    pub(crate) slo_events: Family<Counter>,
     pub(crate) connections: Family<Counter>,
     pub(crate) upstream_connections: Family<Counter>,
     pub(crate) retries: Family<Counter>,
@@ -34,18 +35,22 @@ pub struct ProxyMetrics {
 }
 
 impl ProxyMetrics {
-    /// Makes and registers the families. `fates` is `weir_exchanges_total`, shared with the line off the
-    /// path.
+    /// Makes and registers the families. `fates` is `weir_exchanges_total` and `slo_events` is
+    /// [`crate::slo_events`], both shared with the line off the path.
     ///
     /// # Errors
     /// A name is taken by a metric of another shape.
-    pub fn new(registry: &Registry, fates: Family<Counter>) -> Result<Self, RegistryError> {
-        let metrics = Self::families(fates);
+    pub fn new(
+        registry: &Registry,
+        fates: Family<Counter>,
+        slo_events: Family<Counter>,
+    ) -> Result<Self, RegistryError> {
+        let metrics = Self::families(fates, slo_events);
         metrics.register(registry)?;
         Ok(metrics)
     }
 
-    fn families(fates: Family<Counter>) -> Self {
+    fn families(fates: Family<Counter>, slo_events: Family<Counter>) -> Self {
         Self {
             requests: requests(),
             errors: closed_counter(
@@ -64,6 +69,7 @@ impl ProxyMetrics {
                 .unit("bytes"),
                 Cap::Closed,
             ),
+            slo_events,
             connections: closed_counter(
                 "weir_connections_total",
                 "Client connections, by what became of them (accepted, refused, handed_over, timeout, bad_request).",
@@ -109,7 +115,7 @@ impl ProxyMetrics {
         for family in [&self.errors, &self.fates, &self.body_bytes, &self.connections] {
             registry.family(family)?;
         }
-        for family in [&self.upstream_connections, &self.retries, &self.probes] {
+        for family in [&self.slo_events, &self.upstream_connections, &self.retries, &self.probes] {
             registry.family(family)?;
         }
         for family in [&self.busy, &self.open, &self.in_flight] {

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ahash::RandomState;
 use hashbrown::HashMap;
 use weir_config::{Backend, BackendKind, Config, Forward, Limits, PathMatch, Route};
-use weir_exchange::{ObservedRoute, RouteId};
+use weir_exchange::{Objective, ObservedRoute, RouteId};
 
-use crate::metrics::{ProxyMetrics, RouteCells};
+use crate::metrics::{Counted, ProxyMetrics, RouteCells};
 use crate::router::Router;
 use crate::seam::LocalModel;
+use crate::slo::{self, EventCells};
 use crate::trace::TraceRule;
 use crate::upstream::{Endpoint, EndpointBook};
 
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub(crate) router: Router,
     pub(crate) routes: Vec<Arc<RouteRule>>,
     pub(crate) backends: Vec<Arc<Target>>,
+    /// All that are configured, whatever room counts their events.
+    objectives: Vec<Objective>,
 }
 
 /// A route and where it leads.
@@ -115,6 +118,7 @@ impl Snapshot {
             router,
             routes,
             backends,
+            objectives: config.slos.iter().map(|slo| slo.event.clone()).collect(),
         }
     }
 
@@ -143,10 +147,12 @@ impl Snapshot {
         self.routes.iter().map(of).collect()
     }
 
-    /// Exports the closed label sets of every route at 0.
-    pub fn announce(&self, metrics: &ProxyMetrics) {
+    /// Exports the closed label sets of every route and objective at 0, and drops the events of objectives
+    /// that are gone. Comes before anybody can count for this generation.
+    pub(crate) fn announce(&self, metrics: &ProxyMetrics) {
         metrics.announce("");
         self.routes.iter().for_each(|route| metrics.announce(&route.observed.name));
+        slo::announce(&metrics.slo_events, &self.objectives);
     }
 }
 
@@ -182,6 +188,7 @@ impl RouteRule {
             TargetKind::Local(model) => model.labels(),
             TargetKind::Forward { .. } => [target.name.clone(), Arc::default()],
         };
+        let slos = parts.config.slos.iter().filter(|slo| slo.takes(&config.name));
         let observed = ObservedRoute {
             id: parts.ids.id(&config.name),
             name: config.name.clone(),
@@ -204,6 +211,7 @@ impl RouteRule {
                 PathMatch::Exact(path) => path.as_str().into(),
                 PathMatch::Prefix(path) => format!("{path}*").into(),
             },
+            objectives: slos.map(|slo| slo.event.clone()).collect(),
         };
         let sample = config.sample.unwrap_or(parts.config.tracing.sample);
         Self { tracing: rule_of(parts.config, sample), config, observed, target }
@@ -236,6 +244,9 @@ pub(crate) struct RouteView {
     /// This worker's own: cloning it does not touch a counter that other workers clone.
     pub(crate) observed: Arc<ObservedRoute>,
     pub(crate) cells: Rc<RouteCells>,
+    /// Of the objectives about requests that its traffic counts for. Unlike the route's own cells these are
+    /// of one generation: an event is judged by the definition that its request came under.
+    events: Box<[Rc<EventCells>]>,
 }
 
 /// A worker's cells by route, over all generations.
@@ -244,10 +255,19 @@ pub(crate) struct CellBook(HashMap<RouteId, Rc<RouteCells>, RandomState>);
 
 impl View {
     pub(crate) fn new(snapshot: Arc<Snapshot>, cells: &mut CellBook, metrics: &ProxyMetrics) -> Self {
-        let routes = snapshot.routes.iter().map(|rule| cells.view(rule, metrics)).collect();
+        let events = EventCells::of_all(&snapshot.objectives, &metrics.slo_events);
+        let routes = snapshot.routes.iter().map(|rule| cells.view(rule, metrics, &events)).collect();
         let unrouted = cells.unrouted(metrics);
         let unrouted_as = Arc::new(ObservedRoute { observe: false, ..ObservedRoute::named("", None) });
         Self { snapshot, routes, unrouted, unrouted_as }
+    }
+}
+
+impl RouteView {
+    /// Counts one finished request: never shed, whatever became of it.
+    pub(crate) fn count(&self, done: &Counted<'_>) {
+        self.cells.count(done);
+        self.events.iter().for_each(|cells| cells.count(done));
     }
 }
 
@@ -255,12 +275,19 @@ impl CellBook {
     /// A number no route gets.
     const UNROUTED: RouteId = RouteId(u32::MAX);
 
-    fn view(&mut self, rule: &Arc<RouteRule>, metrics: &ProxyMetrics) -> Rc<RouteView> {
+    fn view(
+        &mut self,
+        rule: &Arc<RouteRule>,
+        metrics: &ProxyMetrics,
+        events: &[Rc<EventCells>],
+    ) -> Rc<RouteView> {
         let observed = Arc::new(rule.observed.clone());
         let new = || RouteCells::new(metrics, &observed.name, observed.pattern.clone());
         let cells = self.0.entry(observed.id).or_insert_with(new).clone();
         cells.set_http_route(observed.pattern.clone());
-        Rc::new(RouteView { rule: rule.clone(), observed, cells })
+        let mine = events.iter().filter(|cells| cells.is_among(&observed.objectives));
+        let events = mine.cloned().collect();
+        Rc::new(RouteView { rule: rule.clone(), observed, cells, events })
     }
 
     fn unrouted(&mut self, metrics: &ProxyMetrics) -> Rc<RouteCells> {

@@ -107,6 +107,7 @@ impl Proxy {
     /// A thread or a runtime could not be made.
     pub fn start(parts: ProxyParts, listener: Listener) -> std::io::Result<Self> {
         let sockets = listener.into_sockets();
+        parts.snapshot.announce(&parts.metrics);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::new(parts.snapshot),
             published: AtomicU64::new(1),
@@ -140,8 +141,11 @@ impl Proxy {
         Ok(Self { shared, threads })
     }
 
-    /// Publishes a generation: the next request of every worker takes it. Cannot fail.
+    /// Publishes a generation: the next request of every worker takes it. What it can count is exported from
+    /// here on, at 0 if it is new. Cannot fail.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        // Before a worker can count: cells of events are taken of series that there are.
+        snapshot.announce(&self.shared.metrics);
         self.shared.snapshot.store(snapshot);
         self.shared.published.fetch_add(1, Relaxed);
     }

@@ -1,5 +1,6 @@
 //! The commands that end: plugins, models and generated files.
 
+pub(crate) mod alert;
 pub(crate) mod model;
 pub(crate) mod plugin;
 

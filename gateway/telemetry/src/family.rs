@@ -159,6 +159,13 @@ impl<M: Metric> Family<M> {
         self.with_series(labels, Series::local)
     }
 
+    /// A private cell of a label set that is there; none is made. For a writer that may come late, when the
+    /// thing it counts is gone already and was removed.
+    pub fn known_local(&self, labels: &[&str]) -> Option<Arc<M>> {
+        let mut all = self.lock();
+        all.get_mut(&Borrowed(labels)).map(|series| series.local(&self.0.spec.shape))
+    }
+
     /// A private cell of the overflow set that these labels fall to: for a caller with a cap of its own.
     pub fn local_overflow(&self, labels: &[&str]) -> Arc<M> {
         self.with_overflow(labels, Series::local)

@@ -152,6 +152,19 @@ fn removed_and_unretained_label_sets_are_absent() {
 }
 
 #[test]
+fn who_comes_late_brings_no_label_set_back() {
+    let family = counter(Cap::Closed);
+    family.touch(&[&["a", "x"], &["b", "x"]]);
+    let early = family.known_local(&["a", "x"]).expect("it is there");
+    family.known_local(&["b", "x"]).expect("so is this").bump(2);
+    family.remove(&["a", "x"]);
+    early.bump(1);
+    assert!(family.known_local(&["a", "x"]).is_none());
+    assert_eq!(labels(&family.samples()), [["b", "x"]]);
+    assert_eq!(total(&family), 2.0);
+}
+
+#[test]
 fn the_registry_refuses_in_words_what_would_break_a_scrape() {
     let registry = Registry::default();
     let spec = |labels: &[&str]| Family::<Gauge>::new(Spec::gauge("g", "G.", labels), Cap::Closed);

@@ -36,7 +36,8 @@ const HALF: u64 = 1 << 55;
 
 fn bench(rest: usize, budget: usize) -> Bench {
     let registry = Registry::default();
-    let metrics = Metrics::new(&registry).unwrap();
+    let events = Spec::counter("weir_slo_events_total", "", &["slo", "definition", "good"]);
+    let metrics = Metrics::new(&registry, Family::new(events, Cap::Closed)).unwrap();
     let labels = ["method", "route", "http_route", "status", "version", "error"];
     let durations = Family::<Histogram>::new(Spec::histogram("durations", "", &[1.0], &labels), Cap::Closed);
     registry.family(&durations).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use weir_exchange::{Batch, Protocol, SchemaId, Verdict};
 use weir_observe::{Judge, LineConfig, Said, VerdictSink};
 
-use crate::support::{House, LONG, Played, good, judge, kserve, recorder, route, still};
+use crate::support::{House, LONG, Played, good, judge, kserve, recorder, route, slo_events, still};
 
 /// Passes are made all the time, and every exchange is a batch.
 fn brisk() -> LineConfig {
@@ -186,7 +186,7 @@ impl VerdictSink for Fragile {
 #[test]
 fn a_panic_where_verdicts_go_does_not_end_the_judge() {
     let registry = weir_telemetry::Registry::default();
-    let metrics = weir_observe::Metrics::new(&registry).unwrap();
+    let metrics = weir_observe::Metrics::new(&registry, slo_events()).unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let says = judge("sampler", move |_| {

@@ -5,6 +5,7 @@
 
 mod batches;
 mod counting;
+mod events;
 mod governing;
 mod judges;
 mod naming;

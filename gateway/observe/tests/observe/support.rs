@@ -12,7 +12,7 @@ use weir_exchange::{
     RouteId, SchemaId, ShardLimits, Side, Timing, TraceIds, Verdict, shard,
 };
 use weir_observe::{BatchLimits, Judge, Line, LineConfig, Metrics, RecentVerdicts};
-use weir_telemetry::{Registry, Sample, Value};
+use weir_telemetry::{Cap, Counter, Family, Registry, Sample, Spec, Value};
 
 /// Longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -27,6 +27,7 @@ pub(crate) fn still() -> LineConfig {
 pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
+    pub(crate) slo_events: Family<Counter>,
     pub(crate) handoffs: Vec<Arc<Handoff>>,
     pub(crate) line: Line,
     pub(crate) verdicts: Arc<RecentVerdicts>,
@@ -47,12 +48,14 @@ impl House {
 
     pub(crate) fn with(config: LineConfig, workers: usize, judges: Vec<Box<dyn Judge>>) -> Self {
         let registry = Registry::default();
-        let metrics = Metrics::new(&registry).unwrap();
+        let slo_events = slo_events();
+        registry.family(&slo_events).unwrap();
+        let metrics = Metrics::new(&registry, slo_events.clone()).unwrap();
         let verdicts = Arc::new(RecentVerdicts::new(&metrics.line, 4));
         let crossing = |_| Arc::new(Handoff::new(ShardLimits::default()));
         let handoffs: Vec<_> = (0..workers).map(crossing).collect();
         let line = Line::start(config, handoffs.clone(), metrics.clone(), verdicts.clone(), judges).unwrap();
-        Self { registry, metrics, handoffs, line, verdicts, traces: AtomicU64::new(0) }
+        Self { registry, metrics, slo_events, handoffs, line, verdicts, traces: AtomicU64::new(0) }
     }
 
     /// Hands off an exchange to the first worker's shard, with a trace id that counts from 1.
@@ -120,6 +123,12 @@ impl House {
     pub(crate) fn capped(&self, what: &str) -> f64 {
         self.value("weir_caps_reached_total", &[("what", what)])
     }
+}
+
+/// The family as the request path makes it.
+pub(crate) fn slo_events() -> Family<Counter> {
+    let labels = ["slo", "definition", "good"];
+    Family::new(Spec::counter("weir_slo_events_total", "Events.", &labels), Cap::Closed)
 }
 
 pub(crate) fn route(id: u32, protocol: Protocol) -> ObservedRoute {

@@ -1,0 +1,48 @@
+//! `weir alert`: whether whoever should be told is reached.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weir_alert::delivery::{Tried, try_once};
+use weir_telemetry::log::Logger;
+
+use super::say;
+use crate::cli::{AlertCommand, CliError};
+use crate::generation::Source;
+use crate::house::House;
+
+/// Does what was asked.
+pub(crate) fn run(command: AlertCommand) -> Result<ExitCode, CliError> {
+    match command {
+        AlertCommand::Test { name, config } => test(&name, config.config),
+    }
+}
+
+/// Sends an alert as the rule would, marked as a test, to every receiver once.
+fn test(name: &str, config: Option<PathBuf>) -> Result<ExitCode, CliError> {
+    let loaded = Source::new(config).load()?;
+    let house = House::build(&loaded.config, Logger::discard())?;
+    let orders = house.prepare(loaded, 1)?.orders;
+    let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let Some(alert) = orders.plan.sample(name, &orders.common, unix_ms) else {
+        let known = orders.plan.names().collect::<Vec<_>>().join(", ");
+        return Err(format!("find an alert or objective `{name}` (there is: {known})").into());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tried = runtime.block_on(try_once(orders.receivers, &alert));
+    if tried.is_empty() {
+        return Err(
+            "tell anybody: `[alerting]` names no receiver (set `alertmanagers`, or a `webhook`)".into()
+        );
+    }
+    say(format_args!("{}", serde_json::to_string(&alert.labels)?));
+    for Tried { receiver, place, result } in &tried {
+        match result {
+            Ok(()) => say(format_args!("{receiver}: told (at {place})")),
+            Err(words) => say(format_args!("{receiver}: NOT told (at {place}): {words}")),
+        }
+    }
+    let all = tried.iter().all(|tried| tried.result.is_ok());
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
