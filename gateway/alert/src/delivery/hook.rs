@@ -1,5 +1,5 @@
-//! What one webhook was told, and what it has to be told next: every change of every alert, once, and those of
-//! one alert in their order.
+//! What one webhook was told, and what it has to be told next: every change of every alert, once, and those
+//! of one alert in their order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -48,7 +48,8 @@ use picture::Picture;
 use saved::Table;
 use seat::{Common, Seat};
 
-/// Delivery of alerts. When it is dropped, nothing more is sent; [`Delivery::finish`] sends what is due first.
+/// Delivery of alerts. When it is dropped, nothing more is sent; [`Delivery::finish`] sends what is due
+/// first.
 pub struct Delivery {
     common: Arc<Common>,
     metrics: DeliveryMetrics,
@@ -160,15 +161,16 @@ impl Delivery {
     }
 
     /// Sends what is due, and ends. What fires goes on firing in the receivers' eyes, until its time there is
-    /// over. True if no receiver has anything left to be told, so that nothing depends on what is saved.
+    /// over. True if that took no longer than `limit` and no receiver has anything left to be told, so that
+    /// nothing depends on what is saved.
     pub fn finish(&self, limit: Duration) -> bool {
         self.closing.send_replace(true);
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         // The other side being gone is an end too.
-        let _ = ended.recv_timeout(limit);
+        let in_time = !matches!(ended.recv_timeout(limit), Err(mpsc::RecvTimeoutError::Timeout));
         let inner = self.lock();
         inner.seats.iter().for_each(|(_, task)| task.abort());
-        inner.seats.iter().all(|(seat, _)| seat.status().waiting == 0)
+        in_time && inner.seats.iter().all(|(seat, _)| seat.status().waiting == 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -17,8 +17,8 @@ pub struct Receivers {
     pub webhooks: Vec<WebhookOptions>,
     /// How often an Alertmanager hears again of what fires, and of what has ended.
     pub resend: Duration,
-    /// The longest `group_wait` of the Alertmanagers' routes: how long one that hears late of an alert is left
-    /// to notify before it is told that the alert has ended.
+    /// The longest `group_wait` of the Alertmanagers' routes: how long one that hears late of an alert is
+    /// left to notify before it is told that the alert has ended.
     pub group_wait: Duration,
     /// How often rules are evaluated.
     pub evaluation: Duration,

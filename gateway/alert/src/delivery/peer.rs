@@ -1,8 +1,8 @@
 //! What one Alertmanager was told, and what it has to be told when.
 //!
-//! An Alertmanager keeps alerts in memory only, and tells nobody of one whose end is the first it hears. So a
-//! peer counts as told of an alert only by the incarnation that confirmed it, and the end of an alert goes only
-//! to one that was told that it fired, and was given the time to notify.
+//! An Alertmanager keeps alerts in memory only, and tells nobody of one whose end is the first it hears. So
+//! a peer counts as told of an alert only by the incarnation that confirmed it, and the end of an alert
+//! goes only to one that was told that it fired, and was given the time to notify.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -321,7 +321,8 @@ impl Peer {
         SavedState::Alertmanager { incarnation: self.incarnation.clone(), entries }
     }
 
-    /// Goes on where another process ended. What fired then is told again once it is known that it still does.
+    /// Goes on where another process ended. What fired then is told again once it is known that it still
+    /// does.
     pub(super) fn restore(
         &mut self,
         incarnation: Option<String>,

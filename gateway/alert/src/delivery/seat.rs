@@ -1,5 +1,5 @@
-//! One receiver at work: its state under a lock that is never held while something is awaited, its client, and
-//! the loop that does what the state says.
+//! One receiver at work: its state under a lock that is never held while something is awaited, its client,
+//! and the loop that does what the state says.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,8 +3,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The value of `X-Weir-Signature`: `t=UNIX_SECONDS,v1=HEX`, where HEX is the HMAC-SHA256 of `t.body`. The time
-/// is signed too, so that a receiver can refuse what is old.
+/// The value of `X-Weir-Signature`: `t=UNIX_SECONDS,v1=HEX`, where HEX is the HMAC-SHA256 of `t.body`. The
+/// time is signed too, so that a receiver can refuse what is old.
 pub(super) fn signature(secret: &[u8], unix_seconds: u64, body: &[u8]) -> String {
     let mac = hmac_sha256(secret, &[unix_seconds.to_string().as_bytes(), b".", body]);
     format!("t={unix_seconds},v1={}", hex(&mac))

@@ -74,8 +74,8 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Notes a failed request. `random` is uniform in 0..1: the last half of the wait, so that many who failed
-    /// together do not come back together.
+    /// Notes a failed request. `random` is uniform in 0..1: the last half of the wait, so that many who
+    /// failed together do not come back together.
     pub(super) fn failed(&mut self, asked: Option<Duration>, now: Now, timing: &Timing, random: f64) {
         let doubled = timing.retry_initial.saturating_mul(2_u32 << self.failures.min(29));
         let wait = doubled.min(timing.retry_longest).mul_f64(0.5 + 0.5 * random);

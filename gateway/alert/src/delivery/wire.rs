@@ -27,7 +27,8 @@ struct Posted<'a> {
     generator_url: Option<&'a str>,
 }
 
-/// The body of `POST /api/v2/alerts`. What fires does so until `lifetime_ms` from now, unless it is told again.
+/// The body of `POST /api/v2/alerts`. What fires does so until `lifetime_ms` from now, unless it is told
+/// again.
 pub(super) fn alerts(batch: &Batch, unix_ms: u64, lifetime_ms: u64) -> Bytes {
     let posted = batch.items.iter().map(|item| Posted {
         labels: pairs(&item.alert.labels),
@@ -71,8 +72,8 @@ struct Told<'a> {
     fingerprint: String,
 }
 
-/// The body of a webhook: a group of one alert, as Alertmanager makes it under `group_by: ['...']`. The key of
-/// the group is the alert's own: receivers take a resolved group to be over as a whole.
+/// The body of a webhook: a group of one alert, as Alertmanager makes it under `group_by: ['...']`. The key
+/// of the group is the alert's own: receivers take a resolved group to be over as a whole.
 pub(super) fn payload(call: &Call, receiver: &str, external_url: &str) -> Bytes {
     let alert = &*call.alert;
     let (labels, status) = (pairs(&alert.labels), call.form.as_str());
