@@ -28,6 +28,9 @@ const REMEMBERED: usize = 256;
 const PATIENCE_MS: u64 = 300_000;
 /// How long one of an objective does: its windows fill slowly.
 const SLO_PATIENCE_MS: u64 = 6 * 3_600_000;
+/// What is measured so soon after the start may be what is taken for granted until somebody has looked: an
+/// endpoint is ready until it was probed, which takes two seconds at most unless told otherwise.
+const SETTLING_MS: u64 = 5000;
 /// Labels that say what an alert is about: one explains another only if those they share are equal.
 const SCOPE: [&str; 3] = ["route", "model", "model_version"];
 
@@ -222,8 +225,8 @@ impl Engine {
             });
             let machine = self.machines.entry(rule.name().clone()).or_default();
             // Until its window has been seen whole, a value that does not hold proves nothing.
-            let young =
-                rule.config.measure.has_window() && input.at_ms.saturating_sub(self.started_ms) < window;
+            let proven_ms = if rule.config.measure.has_window() { window } else { SETTLING_MS };
+            let young = input.at_ms.saturating_sub(self.started_ms) < proven_ms;
             let measured = if young { &[][..] } else { &seen.measured };
             let now = Moment {
                 patient: input.at_ms.saturating_sub(self.started_ms) < patience,
