@@ -65,6 +65,12 @@ impl Peer {
         });
     }
 
+    /// Signals it and all that it started: `STOP` and `CONT` make it slow.
+    pub fn signal(&self, signal: Signal) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process_group(group.expect("a process id is not 0"), signal).expect("the process is there");
+    }
+
     /// What it wrote so far, to either output.
     pub fn output(&self) -> String {
         let said = std::fs::read(self.output.path()).unwrap_or_default();
