@@ -15,7 +15,7 @@ fn state(gateway: &Gateway) -> PathBuf {
     gateway.folder().join("state")
 }
 
-/// Waits until the file says that a webhook was told that one alert fires, or that nothing is left to tell it.
+/// Waits until the file says that a webhook was told that one alert fires, or that none does any more.
 #[track_caller]
 fn await_stored(gateway: &Gateway, firing: bool) {
     let file = state(gateway).join("alerts.json");

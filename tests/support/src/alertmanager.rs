@@ -1,13 +1,15 @@
 //! A real Alertmanager, which may be killed and started anew.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::pager::Pager;
+use crate::pager::{Pager, name, to_the_ms};
 use crate::peer::{Peer, get};
 use crate::{eventually, nobody};
 
@@ -38,7 +40,8 @@ pub struct Alertmanager {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "to_the_ms")]
     pub starts_at: String,
     #[serde(rename = "generatorURL")]
     pub generator_url: String,
@@ -95,15 +98,15 @@ impl Alertmanager {
         serde_json::from_value(page).expect("alerts are of a known form")
     }
 
-    /// The one alert of this name.
+    /// Waits until it holds exactly one alert of this rule or objective.
     ///
     /// # Panics
-    /// It does not come to hold exactly one.
+    /// It does not.
     #[track_caller]
-    pub fn await_alert(&self, name: &str) -> Held {
-        eventually(name, || {
+    pub fn await_alert(&self, of: &str) -> Held {
+        eventually(of, || {
             let mut alerts = self.alerts();
-            alerts.retain(|alert| alert.labels["alertname"] == name);
+            alerts.retain(|alert| name(&alert.labels) == of);
             alerts.pop().filter(|_| alerts.is_empty())
         })
     }
@@ -113,7 +116,7 @@ impl Alertmanager {
     #[track_caller]
     pub fn await_stored(&self) {
         let log = self.folder.join("data/nflog");
-        let now = std::time::SystemTime::now();
+        let now = SystemTime::now();
         eventually("the notification log", || {
             let written = std::fs::metadata(&log).ok()?.modified().ok()?;
             (written > now).then_some(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::eventually;
 use crate::upstream::{Server, ok_json};
@@ -24,16 +24,34 @@ pub struct Told {
     pub status: String,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+    #[serde(deserialize_with = "to_the_ms")]
     pub starts_at: String,
+    #[serde(deserialize_with = "to_the_ms")]
     pub ends_at: String,
     #[serde(rename = "generatorURL")]
     pub generator_url: String,
 }
 
 impl Told {
+    /// What it is called in the configuration.
     pub fn name(&self) -> &str {
-        &self.labels["alertname"]
+        name(&self.labels)
     }
+}
+
+/// The objective's name, whose alerts are all called alike; else the alert's.
+pub(crate) fn name(labels: &BTreeMap<String, String>) -> &str {
+    labels.get("slo").unwrap_or_else(|| &labels["alertname"])
+}
+
+/// A moment of RFC 3339 in UTC with three digits of a second: some write fewer if the last are 0, or more.
+pub(crate) fn to_the_ms<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    let Some(moment) = text.strip_suffix('Z') else {
+        return Err(serde::de::Error::custom(format!("`{text}` is not in UTC")));
+    };
+    let (seconds, fraction) = moment.split_once('.').unwrap_or((moment, ""));
+    Ok(format!("{seconds}.{fraction:0<3.3}Z"))
 }
 
 #[derive(Deserialize)]
