@@ -18,7 +18,6 @@ pub(crate) type Labels = Arc<[Arc<str>]>;
 #[derive(Debug, Default)]
 pub struct Store {
     tracks: HashMap<Arc<str>, Track>,
-    taken_ms: Option<i64>,
 }
 
 /// One metric.
@@ -28,6 +27,9 @@ struct Track {
     /// Each bucket of a histogram has a series.
     buckets: bool,
     lines: HashMap<Labels, Line>,
+    /// When everything of it was last looked at. A rule that comes later begins later: what its counters have
+    /// counted before is no increase.
+    taken_ms: Option<i64>,
 }
 
 /// One label set.
@@ -61,7 +63,7 @@ impl Store {
                 .is_some_and(|(keep, buckets)| *keep <= track.keep_ms && (!buckets || track.buckets))
         });
         for (name, (keep_ms, buckets)) in wanted {
-            let new = || Track { keep_ms, buckets, lines: HashMap::new() };
+            let new = || Track { keep_ms, buckets, lines: HashMap::new(), taken_ms: None };
             self.tracks.entry(name).or_insert_with(new);
         }
     }
@@ -74,13 +76,14 @@ impl Store {
     /// Takes one look at everything. A series that was not there before began at 0 since the last look: what
     /// it has counted until now is an increase. One that is gone is marked as gone.
     pub fn take(&mut self, at_ms: i64, points: &[Points]) {
-        let since = self.taken_ms.replace(at_ms);
         for one in points {
             let Some(track) = self.tracks.get_mut(&one.spec.name) else { continue };
+            let since = track.taken_ms;
             for sample in &one.samples {
                 track.push(at_ms, since, &sample.labels, &sample.value);
             }
         }
+        self.tracks.values_mut().for_each(|track| track.taken_ms = Some(at_ms));
         for line in self.tracks.values_mut().flat_map(|track| track.lines.values_mut()) {
             if line.seen_ms != at_ms {
                 line.gone(at_ms);
@@ -90,6 +93,20 @@ impl Store {
         for track in self.tracks.values_mut() {
             let oldest = at_ms - track.keep_ms as i64 - LOOKBACK_MS as i64;
             track.lines.retain(|_, line| line.seen_ms >= oldest);
+        }
+    }
+
+    /// Takes one sample of one series, or (`None`) its end, as a replay of what a scraper saw does: nothing is
+    /// concluded of other series, and a counter begins at its first sample, not at 0.
+    pub fn push(&mut self, at_ms: i64, metric: &str, labels: &Arc<[Arc<str>]>, value: Option<&Value>) {
+        let Some(track) = self.tracks.get_mut(metric) else { return };
+        match value {
+            Some(value) => track.push(at_ms, None, labels, value),
+            None => {
+                if let Some(line) = track.lines.get_mut(labels) {
+                    line.gone(at_ms);
+                }
+            }
         }
     }
 
@@ -110,7 +127,7 @@ impl Store {
 
 impl Track {
     fn push(&mut self, at_ms: i64, since: Option<i64>, labels: &Labels, value: &Value) {
-        let Self { keep_ms, buckets, lines } = self;
+        let Self { keep_ms, buckets, lines, .. } = self;
         let (count, edges, cells) = match value {
             Value::Counter(x) | Value::Gauge(x) => (*x, &[] as &[f64], &[] as &[u64]),
             Value::Histogram { edges, counts, .. } => {
@@ -146,5 +163,69 @@ impl Line {
     fn gone(&mut self, at_ms: i64) {
         self.value.push_stale(at_ms);
         self.buckets.iter_mut().for_each(|(_, series)| series.push_stale(at_ms));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_config::{AlertRule, Compare, Measure, Selection, Telling};
+    use weir_telemetry::{Sample, Spec};
+
+    use super::*;
+    use crate::evaluate::look;
+    use crate::rule::{Query, Words};
+
+    /// A rule over the increase of a counter in a minute.
+    fn rule(metric: &str) -> Rule {
+        let spec = Spec::counter(metric, "Help.", &[]);
+        let of = Selection { metric: metric.to_owned(), selectors: Vec::new() };
+        let config = AlertRule {
+            name: "rule".into(),
+            measure: Measure::Increase(of),
+            by: Vec::new(),
+            window: std::time::Duration::from_secs(60),
+            bound: Some((Compare::Above, 0.0)),
+            min_events: 0,
+            hold: std::time::Duration::ZERO,
+            keep_firing_for: std::time::Duration::ZERO,
+            telling: Telling::default(),
+        };
+        let query = Query::Increase(Pick { spec, selectors: Vec::new(), by: Vec::new() });
+        Rule { config, query, words: Words::default() }
+    }
+
+    fn take(store: &mut Store, at_ms: i64, counters: &[(&str, f64)]) {
+        let points = counters.iter().map(|(name, value)| {
+            let value = Value::Counter(*value);
+            let samples =
+                vec![Sample { labels: Arc::from([]), overflow: false, value, exemplars: Vec::new() }];
+            Points { spec: Spec::counter(name, "Help.", &[]), samples }
+        });
+        store.take(at_ms, &points.collect::<Vec<_>>());
+    }
+
+    /// What the rule over a metric finds.
+    fn found(store: &Store, metric: &str, at_ms: i64) -> Option<f64> {
+        look(&rule(metric), store, at_ms).found.first().map(|found| found.value)
+    }
+
+    #[test]
+    fn a_counter_that_appears_between_two_looks_began_at_zero() {
+        let mut store = Store::default();
+        store.watch(&[rule("hits_total")], 15_000);
+        take(&mut store, 15_000, &[]);
+        take(&mut store, 30_000, &[("hits_total", 5.0)]);
+        assert_eq!(found(&store, "hits_total", 30_000), Some(5.0));
+    }
+
+    #[test]
+    fn what_was_counted_before_a_rule_came_is_no_increase_of_it() {
+        let mut store = Store::default();
+        store.watch(&[rule("hits_total")], 15_000);
+        take(&mut store, 15_000, &[("hits_total", 5.0), ("errors_total", 1e6)]);
+        store.watch(&[rule("hits_total"), rule("errors_total")], 15_000);
+        take(&mut store, 30_000, &[("hits_total", 5.0), ("errors_total", 1e6)]);
+        take(&mut store, 45_000, &[("hits_total", 5.0), ("errors_total", 1e6)]);
+        assert_eq!(found(&store, "errors_total", 45_000), None);
     }
 }

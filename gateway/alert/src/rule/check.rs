@@ -30,12 +30,7 @@ fn found_labels(config: &AlertRule, query: Option<&Query>) -> BTreeSet<String> {
         Some(Query::Gauge { of, aggregate: None } | Query::Condition { of, .. }) => {
             of.spec.labels.iter().map(ToString::to_string).collect()
         }
-        Some(Query::Absent(of)) => of
-            .selectors
-            .iter()
-            .filter(|(_, s)| !s.negated && s.values.len() == 1)
-            .map(|(_, s)| s.label.clone())
-            .collect(),
+        Some(Query::Absent(of)) => of.told_when_absent().map(|s| s.label.clone()).collect(),
         _ => config.by.iter().cloned().collect(),
     }
 }

@@ -79,6 +79,11 @@ impl Plan {
         if misfits.is_empty() { Ok(plan) } else { Err(misfits) }
     }
 
+    /// The rules, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// What each rule and objective has to say of itself that is no fault: one line each.
     pub fn notes(&self) -> Vec<String> {
         self.slos.iter().flat_map(|(slo, _)| crate::slo::notes(slo)).collect()

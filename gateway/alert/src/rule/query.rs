@@ -20,6 +20,14 @@ impl Pick {
     pub(crate) fn takes(&self, labels: &[Arc<str>]) -> bool {
         self.selectors.iter().all(|(at, selector)| selector.takes(labels.get(*at).map_or("", |v| v)))
     }
+
+    /// The labels that `absent` can tell: those that one selector alone speaks of, with one value.
+    pub(crate) fn told_when_absent(&self) -> impl Iterator<Item = &Selector> {
+        self.selectors.iter().filter_map(|(at, selector)| {
+            let alone = self.selectors.iter().filter(|(other, _)| other == at).count() == 1;
+            (alone && !selector.negated && selector.values.len() == 1).then_some(selector)
+        })
+    }
 }
 
 /// A query; what it compares with is the rule's.
