@@ -80,6 +80,18 @@ impl Live {
         Self { slo, words, ..self }
     }
 
+    /// Goes on with another interval: the long windows are those of before, the short ones begin anew.
+    pub(crate) fn with_interval(self, slo: Slo, words: Words, interval_ns: u64, now_ns: u64) -> Self {
+        let (seen, durable) = (self.seen, self.durable);
+        let mut live = Self::new(slo, words, interval_ns, durable);
+        live.seen = seen;
+        // What this process counted itself can be gone on from; if not, the windows begin anew.
+        if live.restore(self.snapshot(), interval_ns, now_ns).is_err() {
+            live.log = EventLog::new(interval_ns, live.slo.window.as_nanos() as u64);
+        }
+        live
+    }
+
     /// Takes what the counters say now. They count this process' events: what they say at the first look is
     /// all new.
     pub(crate) fn count(&mut self, now_ns: u64, (good, bad): (u64, u64), covered_ns: u64) {
@@ -221,7 +233,11 @@ impl Live {
             self.slo.name(),
             objective
         );
-        let left = format!("{:.1} %", status.budget_left * 100.0);
+        if burning.is_empty() {
+            burning.push("as before the restart: not enough has been observed since to say".to_owned());
+        }
+        let seen = status.covered * 100.0;
+        let left = format!("{:.1} % ({seen:.1} % of the window was observed)", status.budget_left * 100.0);
         let all = [("summary", summary), ("burning", burning.join(", ")), ("budget_left", left)];
         all.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
     }

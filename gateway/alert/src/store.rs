@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use weir_stats::series::Series;
-use weir_telemetry::{Points, Value};
+use weir_telemetry::{Points, Spec, Value};
 
 use crate::rule::{Pick, Rule};
 
@@ -23,6 +23,7 @@ pub struct Store {
 /// One metric.
 #[derive(Debug)]
 struct Track {
+    spec: Spec,
     keep_ms: u64,
     /// Each bucket of a histogram has a series.
     buckets: bool,
@@ -30,6 +31,8 @@ struct Track {
     /// When everything of it was last looked at. A rule that comes later begins later: what its counters have
     /// counted before is no increase.
     taken_ms: Option<i64>,
+    /// From when on everything is known that is not too old to be kept.
+    known_from_ms: Option<i64>,
 }
 
 /// One label set.
@@ -47,25 +50,39 @@ impl Store {
     /// Prepares for these rules; what they do not look at any more is forgotten, and what they look at
     /// longer than before begins to grow.
     pub fn watch(&mut self, rules: &[Rule], interval_ms: u64) {
-        let mut wanted: HashMap<Arc<str>, (u64, bool)> = HashMap::new();
+        let mut wanted: HashMap<Arc<str>, (&Spec, u64, bool)> = HashMap::new();
         for rule in rules {
             let window = rule.config.window.as_millis() as u64;
             let back = if rule.config.measure.has_window() { window } else { LOOKBACK_MS };
             for pick in rule.query.picks() {
-                let (keep, buckets) = wanted.entry(pick.spec.name.clone()).or_default();
+                let new = || (&pick.spec, 0, false);
+                let (_, keep, buckets) = wanted.entry(pick.spec.name.clone()).or_insert_with(new);
                 *keep = (*keep).max(back + 2 * interval_ms);
                 *buckets |= rule.query.wants_buckets();
             }
         }
         self.tracks.retain(|name, track| {
-            wanted
-                .get(name)
-                .is_some_and(|(keep, buckets)| *keep <= track.keep_ms && (!buckets || track.buckets))
+            let wanted = wanted.get(name);
+            wanted.is_some_and(|(spec, _, buckets)| track.spec == **spec && (!buckets || track.buckets))
         });
-        for (name, (keep_ms, buckets)) in wanted {
-            let new = || Track { keep_ms, buckets, lines: HashMap::new(), taken_ms: None };
-            self.tracks.entry(name).or_insert_with(new);
+        for (name, (spec, keep_ms, buckets)) in wanted {
+            let track = self.tracks.entry(name).or_insert_with(|| Track::new(spec, keep_ms, buckets));
+            track.keep_for(keep_ms);
         }
+    }
+
+    /// Whether everything these selections look at is known for so long.
+    pub(crate) fn knows<'a>(
+        &self,
+        mut picks: impl Iterator<Item = &'a Pick>,
+        at_ms: i64,
+        back_ms: u64,
+    ) -> bool {
+        picks.all(|pick| {
+            let track = self.tracks.get(&pick.spec.name);
+            let from = track.and_then(|track| track.known_from_ms);
+            from.is_some_and(|from| from.saturating_add_unsigned(back_ms) <= at_ms)
+        })
     }
 
     /// The metrics it wants to see.
@@ -83,7 +100,10 @@ impl Store {
                 track.push(at_ms, since, &sample.labels, &sample.value);
             }
         }
-        self.tracks.values_mut().for_each(|track| track.taken_ms = Some(at_ms));
+        for track in self.tracks.values_mut() {
+            track.taken_ms = Some(at_ms);
+            track.known_from_ms.get_or_insert(at_ms);
+        }
         for line in self.tracks.values_mut().flat_map(|track| track.lines.values_mut()) {
             if line.seen_ms != at_ms {
                 line.gone(at_ms);
@@ -126,6 +146,26 @@ impl Store {
 }
 
 impl Track {
+    fn new(spec: &Spec, keep_ms: u64, buckets: bool) -> Self {
+        let spec = spec.clone();
+        Self { spec, keep_ms, buckets, lines: HashMap::new(), taken_ms: None, known_from_ms: None }
+    }
+
+    /// Keeps longer what it has; what has gone already stays unknown.
+    fn keep_for(&mut self, keep_ms: u64) {
+        if keep_ms <= self.keep_ms {
+            return;
+        }
+        if let (Some(from), Some(taken)) = (&mut self.known_from_ms, self.taken_ms) {
+            *from = (*from).max(taken.saturating_sub_unsigned(self.keep_ms));
+        }
+        self.keep_ms = keep_ms;
+        for line in self.lines.values_mut() {
+            line.value.keep_longer(keep_ms);
+            line.buckets.iter_mut().for_each(|(_, series)| series.keep_longer(keep_ms));
+        }
+    }
+
     fn push(&mut self, at_ms: i64, since: Option<i64>, labels: &Labels, value: &Value) {
         let Self { keep_ms, buckets, lines, .. } = self;
         let (count, edges, cells) = match value {
@@ -169,7 +209,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use weir_config::{AlertRule, Compare, Measure, Selection, Telling};
-    use weir_telemetry::{Sample, Spec};
+    use weir_telemetry::Sample;
 
     use super::*;
     use crate::evaluate::look;
@@ -191,7 +231,7 @@ mod tests {
             telling: Telling::default(),
         };
         let query = Query::Increase(Pick { spec, selectors: Vec::new(), by: Vec::new() });
-        Rule { config, query, words: Words::default() }
+        Rule::new(config, query, Words::default())
     }
 
     fn take(store: &mut Store, at_ms: i64, counters: &[(&str, f64)]) {

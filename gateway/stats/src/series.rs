@@ -42,6 +42,11 @@ impl Series {
         Self { keep_ms, samples: VecDeque::new(), resets: VecDeque::new(), last_ms: None }
     }
 
+    /// Keeps what comes from now on, and what is kept already, for longer; never for shorter.
+    pub fn keep_longer(&mut self, keep_ms: u64) {
+        self.keep_ms = self.keep_ms.max(keep_ms);
+    }
+
     /// Adds a sample; one that is not later than the last sample or marker is ignored.
     pub fn push(&mut self, at_ms: i64, value: f64) {
         if !self.move_on(at_ms) {

@@ -211,10 +211,39 @@ fn a_dry_run_is_shown_and_told_to_nobody_and_maintenance_mutes() {
 }
 
 #[test]
-fn little_traffic_can_be_alerted_on() {
-    let mut world = World::new("[alert.Quiet]\nrate = \"predictions_total\"\nbelow = 1\nwindow = \"1m\"");
-    world.count("predictions_total", &["churn", "m", "1", "ok"], 600.0);
-    assert_eq!(world.tick().firing, []);
-    let fired = (0..6).map(|_| world.tick().firing.len()).max();
-    assert_eq!(fired, Some(1));
+fn little_traffic_is_told_of_once_a_whole_window_was_seen_and_not_because_the_gateway_is_young() {
+    let mut world = World::new("[alert.Quiet]\nrate = \"predictions_total\"\nbelow = 5\nwindow = \"1m\"");
+    for _ in 0..8 {
+        world.count("predictions_total", &["churn", "m", "1", "ok"], 150.0);
+        assert_eq!(world.tick().firing, [], "10 a second");
+    }
+    let fired: Vec<usize> = (0..6).map(|_| world.tick().firing.len()).collect();
+    assert_eq!(fired, [0, 0, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_longer_window_after_a_reload_does_not_take_all_that_was_ever_counted_for_new() {
+    let rule = "[alert.Many]\nincrease = \"predictions_total\"\nabove = 500\nwindow = \"1m\"";
+    let mut world = World::new(rule);
+    for _ in 0..40 {
+        world.count("predictions_total", &["churn", "m", "1", "ok"], 100.0);
+        assert_eq!(world.tick().firing, []);
+    }
+    let two = rule.replace("Many", "More").replace("1m", "90s");
+    world.replace(&format!("{rule}\n{two}\n[alert.Errors]\nincrease = \"weir_build_info\"\nabove = 0"));
+    for _ in 0..3 {
+        assert_eq!(world.tick().firing, []);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_over_a_restart_takes_what_was_stored_with_it() {
+    let mut world = World::new(ERRORS);
+    burn(&mut world);
+    let saved = world.engine.saved();
+    world.at_ms -= 3_600_000;
+    let mut world = world.restarted(ERRORS, saved);
+    let firing = world.tick().firing;
+    assert_eq!(firing.len(), 1);
+    assert!(firing[0].starts_at_ms < world.at_ms && firing[0].starts_at_ms > world.at_ms - 120_000);
 }

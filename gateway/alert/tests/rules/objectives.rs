@@ -100,3 +100,21 @@ fn an_objective_says_what_it_takes_to_fire() {
         assert!(notes.contains(words), "{words}\n{notes}");
     }
 }
+
+#[test]
+fn another_interval_counts_nothing_twice() {
+    let mut world = World::new(SLO);
+    run(&mut world, SLO, 8, 90, 10);
+    world.replace(&format!("{SLO}[alerting]\ninterval = \"30s\"\n"));
+    world.tick();
+    let status = world.slo();
+    assert_eq!((status.good, status.bad), (720, 80));
+}
+
+#[test]
+fn labels_of_all_alerts_do_not_change_the_severity_of_one() {
+    let mut world =
+        World::new(&format!("{SLO}[alerting]\nlabels = {{ severity = \"info\", cluster = \"eu\" }}\n"));
+    assert_eq!(run(&mut world, SLO, 4 * 60 * 3, 90, 10), ["page"]);
+    assert_eq!(world.tick().firing[0].labels["cluster"], "eu");
+}

@@ -126,6 +126,11 @@ impl World {
         self.count("api_errors_total", &[route, "status_5xx"], bad as f64);
     }
 
+    /// The only objective.
+    pub(crate) fn slo(&self) -> weir_alert::SloStatus {
+        self.engine.slo_status(self.at_ms).remove(0).slo
+    }
+
     fn points(&self) -> Vec<Points> {
         let specs = specs();
         let of = |(name, series): (&&'static str, &BTreeMap<Vec<String>, Value>)| {
