@@ -52,7 +52,8 @@ fn quotes(folder: &std::path::Path) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let weir = |args: &[&str]| {
         let mut command = Command::new(WEIR);
-        let output = command.args(args).current_dir(folder).env("CARGO_TARGET_DIR", root.join("plugins/target"));
+        let output =
+            command.args(args).current_dir(folder).env("CARGO_TARGET_DIR", root.join("plugins/target"));
         let output = output.output().expect("the binary can be run");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
@@ -91,10 +92,7 @@ fn a_crash_shows_nothing_that_is_hidden() {
 
     // The process dies with a secret in its hands.
     let mut client = gateway.client();
-    client.send(format!(
-        "POST /deaf HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    ));
+    client.send(format!("POST /deaf HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     let held = deaf.accept();
     gateway.signal(Signal::ABORT);
     assert!(!gateway.wait().success());

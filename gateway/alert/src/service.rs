@@ -149,7 +149,7 @@ impl Alerts {
         let weak = Arc::downgrade(&shared);
         // What a receiver confirmed is stored soon, so that nobody is told twice after a crash.
         let confirmed = Box::new(move || {
-            // Called from the thread that tells, which may hold locks of its own: the state is not locked here.
+            // Called from the thread that tells, which may hold locks of its own: no lock is taken here.
             if let Some(shared) = weak.upgrade() {
                 shared.dirty.store(true, Relaxed);
                 shared.woken.notify_all();

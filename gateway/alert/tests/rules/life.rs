@@ -195,7 +195,7 @@ fn what_is_absent_is_told_and_what_comes_back_ends_it() {
 
 #[test]
 fn a_dry_run_is_shown_and_told_to_nobody_and_maintenance_mutes() {
-    let rules = format!("{}dry_run = true\n", ERRORS);
+    let rules = format!("{ERRORS}dry_run = true\n");
     let mut world = World::new(&rules);
     burn(&mut world);
     world.requests("churn", 10, 10);
