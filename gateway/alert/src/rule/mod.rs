@@ -25,6 +25,11 @@ impl Rule {
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.config.name
     }
+
+    /// The labels of what it finds, as far as they are not empty.
+    pub(crate) fn found_labels(&self) -> BTreeSet<String> {
+        check::found_labels(&self.config, Some(&self.query))
+    }
 }
 
 /// Labels and annotations of an alert, parsed.
