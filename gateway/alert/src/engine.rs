@@ -29,7 +29,7 @@ const PATIENCE_MS: u64 = 300_000;
 /// How long one of an objective does: its windows fill slowly.
 const SLO_PATIENCE_MS: u64 = 6 * 3_600_000;
 /// Labels that say what an alert is about: one explains another only if those they share are equal.
-const SCOPE: [&str; 3] = ["route", "model", "model_version"];
+pub(crate) const SCOPE: [&str; 3] = ["route", "model", "model_version"];
 
 /// What is not of one rule.
 #[derive(Clone, Debug)]

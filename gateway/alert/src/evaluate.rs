@@ -157,9 +157,10 @@ impl Asked<'_> {
         look
     }
 
-    /// Whether so many events are to be believed; NaN are not.
+    /// Whether so many events are to be believed; NaN are not, unless it does not matter how many.
     fn enough(&self, events: f64) -> bool {
-        events >= self.rule.config.min_events as f64
+        let least = self.rule.config.min_events;
+        least == 0 || events >= least as f64
     }
 
     fn quantile(&self, q: f64, of: &Pick) -> Look {

@@ -90,7 +90,10 @@ fn grouped(by: &[String]) -> String {
 
 /// A selection with its matchers.
 fn series(pick: &Pick, suffix: &str, further: &[&str]) -> String {
-    let own = pick.selectors.iter().map(|(_, selector)| matcher(selector));
+    // What is not meant comes first: `absent` forgets a label of which a second matcher speaks that is no
+    // plain one.
+    let (meant, not): (Vec<_>, Vec<_>) = pick.selectors.iter().partition(|(_, selector)| !selector.negated);
+    let own = not.into_iter().chain(meant).map(|(_, selector)| matcher(selector));
     let further = further.iter().filter(|one| !one.is_empty()).map(ToString::to_string);
     let all: Vec<String> = further.chain(own).collect();
     let name = &pick.spec.name;

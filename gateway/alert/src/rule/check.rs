@@ -25,7 +25,7 @@ pub(super) fn rule(config: &AlertRule, catalogue: &Catalogue) -> Result<Rule, Ve
 }
 
 /// The labels of what a rule finds.
-fn found_labels(config: &AlertRule, query: Option<&Query>) -> BTreeSet<String> {
+pub(super) fn found_labels(config: &AlertRule, query: Option<&Query>) -> BTreeSet<String> {
     match query {
         Some(Query::Gauge { of, aggregate: None } | Query::Condition { of, .. }) => {
             of.spec.labels.iter().map(ToString::to_string).collect()

@@ -46,6 +46,11 @@ impl Rule {
         let little = matches!(self.config.bound, Some((Compare::Below | Compare::Equals, _)));
         little && matches!(self.query, Query::Rate(_) | Query::Increase(_))
     }
+
+    /// The labels of what it finds, as far as they are not empty.
+    pub(crate) fn found_labels(&self) -> BTreeSet<String> {
+        check::found_labels(&self.config, Some(&self.query))
+    }
 }
 
 /// Labels and annotations of an alert, parsed.

@@ -21,12 +21,10 @@ impl Pick {
         self.selectors.iter().all(|(at, selector)| selector.takes(labels.get(*at).map_or("", |v| v)))
     }
 
-    /// The labels that `absent` can tell: those that one selector alone speaks of, with one value.
+    /// The labels that `absent` can tell: of which one value is meant.
     pub(crate) fn told_when_absent(&self) -> impl Iterator<Item = &Selector> {
-        self.selectors.iter().filter_map(|(at, selector)| {
-            let alone = self.selectors.iter().filter(|(other, _)| other == at).count() == 1;
-            (alone && !selector.negated && selector.values.len() == 1).then_some(selector)
-        })
+        let selectors = self.selectors.iter().map(|(_, selector)| selector);
+        selectors.filter(|selector| !selector.negated && selector.values.len() == 1)
     }
 }
 
