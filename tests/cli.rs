@@ -85,7 +85,7 @@ fn check_of_what_fits_says_so() {
     let output = weir(&["check"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 routes, 1 backends, 3 plugins: all well"), "{said}");
+    assert!(said.contains("1 route, 1 backend, 3 plugins, 1 alert, 1 objective: all well"), "{said}");
 }
 
 #[test]

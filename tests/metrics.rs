@@ -128,8 +128,6 @@ fn counters_only_rise_while_traffic_flows() {
     gateway.await_exchanges(20).continues(&before);
 }
 
-/// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type,
-/// labels.
 #[test]
 fn rows_that_no_server_got_are_predictions_that_failed() {
     let toml = forward_with(&[nobody()], "protocol = \"kserve-v1\"\nmodel = \"churn\"", "");
@@ -142,6 +140,8 @@ fn rows_that_no_server_got_are_predictions_that_failed() {
     assert_eq!(gateway.metric("api_errors_total", &[("error_type", "connect")]), 1.0);
 }
 
+/// Everything a gateway can export, after traffic and reloads of every kind. One line a metric: name, type,
+/// labels.
 #[test]
 fn the_catalogue_is_as_it_was_promised() {
     let server = Server::start(|request| match request.start().contains("/fail") {
@@ -154,6 +154,9 @@ fn the_catalogue_is_as_it_was_promised() {
          [plugin.sampler]\npath = \"builtin:sampler\"\n\
          [plugin.feature-stats]\npath = \"builtin:feature-stats\"\n\
          [slo.availability]\nobjective = 0.999\n\
+         [slo.readable]\nobjective = 0.99\ndecodable = true\n\
+         [alerting]\ninterval = \"100ms\"\nalertmanagers = [\"http://127.0.0.1:1\"]\n\
+         [alert.down]\ngauge = \"model_loaded\"\nequals = 0\n\
          [backend.local]\nmodel = \"builtin:churn\"\n[[route]]\nname = \"local\"\npath = \"/local\"\nbackend = \"local\"\nprotocol = \"kserve-v1\"\n\
          [backend.probed]\nendpoints = [\"http://{}\"]\nready = \"/\"\n[[route]]\nname = \"probed\"\npath = \"/probed\"\nbackend = \"probed\"\n\
          [backend.down]\nendpoints = [\"http://{}\"]\nready = \"off\"\n[[route]]\nname = \"down\"\npath = \"/down\"\nbackend = \"down\"\n",
@@ -169,6 +172,7 @@ fn the_catalogue_is_as_it_was_promised() {
     gateway.reload();
     gateway.await_exchanges(5);
     support::eventually("a probe", || gateway.scrape().sum("weir_probes_total", &[]));
+    support::eventually("an evaluation", || gateway.scrape().sum("weir_slo_observed_ratio", &[]));
     let mut catalogue: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for family in gateway.scrape().families {
         let entry = catalogue.entry(family.name).or_insert((family.kind, Vec::new()));

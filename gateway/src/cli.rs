@@ -173,6 +173,23 @@ pub(crate) enum GenerateCommand {
     Schema,
     /// The default configuration, with every key explained.
     Config,
+    /// The rules and objectives of a configuration as Prometheus rules, over all gateways it scrapes.
+    Rules(RulesArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Matchers of the scrape job.
+    #[arg(long, default_value = "job=\"weir\"")]
+    pub(crate) scope: String,
+    /// Write alerting rules though Weir tells of alerts itself.
+    #[arg(long, conflicts_with = "no_alerts")]
+    pub(crate) alerts: bool,
+    /// Write recording rules only.
+    #[arg(long)]
+    pub(crate) no_alerts: bool,
 }
 
 /// Does what was asked.
@@ -187,6 +204,6 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plugin(command) => commands::plugin::run(command),
         Command::Model(command) => commands::model::run(command),
         Command::Alert(command) => commands::alert::run(command),
-        Command::Generate(command) => commands::generate(&command),
+        Command::Generate(command) => commands::generate(command),
     }
 }

@@ -63,13 +63,16 @@ pub(crate) fn kind(spec: &Spec) -> &'static str {
     }
 }
 
-/// The values a label can have, if they are a closed set; "" is the value of a label that is not there.
-pub(crate) fn values(label: &str) -> Option<Vec<&'static str>> {
-    match label {
-        "outcome" => Some(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect()),
-        "error_type" => Some(ErrorType::ALL.iter().map(|error| error.as_str()).chain([""]).collect()),
-        "fate" => Some(Fate::ALL.iter().map(|fate| fate.as_str()).collect()),
-        "good" => Some(vec!["true", "false"]),
+/// The values a label of a metric can have, if they are a closed set; "" is the value of a label that is not
+/// there.
+pub(crate) fn values(metric: &str, label: &str) -> Option<Vec<&'static str>> {
+    let errors = || ErrorType::ALL.iter().map(|error| error.as_str());
+    match (metric, label) {
+        ("predictions_total", "outcome") => Some(Outcome::ALL.iter().map(|o| o.as_str()).collect()),
+        ("api_errors_total", "error_type") => Some(errors().collect()),
+        ("http_server_request_duration_seconds", "error_type") => Some(errors().chain([""]).collect()),
+        ("weir_exchanges_total", "fate") => Some(Fate::ALL.iter().map(|fate| fate.as_str()).collect()),
+        ("weir_slo_events_total", "good") => Some(vec!["true", "false"]),
         _ => None,
     }
 }

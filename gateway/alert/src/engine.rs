@@ -1,4 +1,4 @@
-//! Everything that is decided at an evaluation. No clock, no file, no network: time and samples are arguments.
+//! All that an evaluation decides. No clock, no file, no network: time and samples are arguments.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::evaluate::{Counts, Found, look};
 use crate::machine::{Active, Evidence, Holds, Machine, Moment, State};
 use crate::rule::{Plan, Query, Rule, Words};
 use crate::slo::Live;
-use crate::status::{AlertStatus, EvidenceRecord, RuleStatus};
+use crate::status::{AlertStatus, EvidenceRecord, RuleStatus, SloWithAlerts};
 use crate::store::Store;
 
 /// The name of the alerts of all objectives.
@@ -32,7 +32,7 @@ const SLO_PATIENCE_MS: u64 = 6 * 3_600_000;
 /// endpoint is ready until it was probed, which takes two seconds at most unless told otherwise.
 const SETTLING_MS: u64 = 5000;
 /// Labels that say what an alert is about: one explains another only if those they share are equal.
-const SCOPE: [&str; 3] = ["route", "model", "model_version"];
+pub(crate) const SCOPE: [&str; 3] = ["route", "model", "model_version"];
 
 /// What is not of one rule.
 #[derive(Clone, Debug)]
@@ -98,6 +98,10 @@ pub struct Engine {
     ended: VecDeque<EvidenceRecord>,
     started_ms: u64,
     last_ms: Option<u64>,
+    /// When the windows of objectives last began anew: the start, or another interval.
+    windows_since_ms: u64,
+    /// What the machines had seen when it was last said what changed.
+    changes: u64,
 }
 
 /// An alert that fires, before it is known whether anybody is told.
@@ -125,20 +129,32 @@ impl Engine {
             ended: VecDeque::new(),
             started_ms: at_ms,
             last_ms: None,
+            windows_since_ms: at_ms,
+            changes: 0,
         };
         let common = engine.common.clone();
         engine.replace(plan, common);
         engine
     }
 
-    /// Goes on with other rules. What fires under a rule that is gone, or under labels it has no more, ends at
-    /// the next evaluation.
+    /// Goes on with other rules. What fires under a rule that is gone, or under labels it has no more, ends
+    /// at the next evaluation.
     pub fn replace(&mut self, plan: Plan, common: Common) {
         let other_interval = common.alerting.interval != self.common.alerting.interval;
         self.common = common;
         self.store.watch(&plan.rules, self.interval_ms());
         self.machines.retain(|name, _| plan.rules.iter().any(|rule| rule.name() == name));
         self.rules = plan.rules;
+        let at_ms = self.last_ms.unwrap_or(self.started_ms);
+        for rule in self.rules.iter().filter(|rule| !rule.is_known(&self.store, at_ms)) {
+            if let Some(machine) = self.machines.get_mut(rule.name()) {
+                machine.doubt();
+            }
+        }
+        if other_interval {
+            self.windows_since_ms = at_ms;
+            self.slo_machines.values_mut().for_each(Machine::doubt);
+        }
         let (interval_ns, durable) = (self.interval_ms() * 1_000_000, self.common.durable);
         let mut before: Vec<Live> = std::mem::take(&mut self.slos);
         for (slo, words) in plan.slos {
@@ -147,17 +163,7 @@ impl Engine {
             };
             let live = match before.iter().position(same) {
                 Some(at) if !other_interval => before.swap_remove(at).with(slo, words),
-                Some(at) => {
-                    let snapshot = before.swap_remove(at).snapshot();
-                    let mut live = Live::new(slo, words, interval_ns, durable);
-                    // What this process counted itself fits, but for the width of its short windows.
-                    let _ = live.restore(
-                        snapshot,
-                        interval_ns,
-                        self.last_ms.unwrap_or(self.started_ms) * 1_000_000,
-                    );
-                    live
-                }
+                Some(at) => before.swap_remove(at).with_interval(slo, words, interval_ns, at_ms * 1_000_000),
                 None => Live::new(slo, words, interval_ns, durable),
             };
             self.slos.push(live);
@@ -192,6 +198,12 @@ impl Engine {
         self.tell(firing, input)
     }
 
+    /// Counts the events of objectives once more, before what was counted is stored for the last time.
+    pub fn last_count(&mut self, input: &Input<'_>) {
+        self.count(input);
+        self.last_ms = Some(input.at_ms);
+    }
+
     /// Events of the objectives since the last look.
     fn count(&mut self, input: &Input<'_>) {
         let covered = input.at_ms - self.last_ms.unwrap_or(self.started_ms).min(input.at_ms);
@@ -203,37 +215,28 @@ impl Engine {
         }
     }
 
-    fn moment(&self, input: &Input<'_>, patience_ms: u64) -> Moment {
-        let since = input.at_ms.saturating_sub(self.started_ms);
-        Moment { at_ms: input.at_ms, generation: input.generation, patient: since < patience_ms }
-    }
-
     fn rules_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
         let mut all = Vec::new();
         for rule in &self.rules {
             let mut seen = look(rule, &self.store, input.at_ms as i64);
             if let Query::Condition { plugin, condition, .. } = &rule.query {
-                seen.found
-                    .iter_mut()
-                    .for_each(|found| tell_value(found, plugin, condition, input.conditions));
+                let said = Said { plugin, condition, all: input.conditions };
+                seen.found.iter_mut().for_each(|found| said.tell_value(found));
+                // A gauge is 0 before the plugin has said anything.
+                seen.measured.retain(|labels| said.of(labels).is_some());
             }
-            let window = rule.config.window.as_millis() as u64;
-            let patience = PATIENCE_MS.max(if rule.config.measure.has_window() {
-                window + 2 * self.interval_ms()
-            } else {
-                0
-            });
+            // Until its window has been seen whole, a value that does not hold proves nothing, and a small
+            // increase is none.
+            let young = !rule.is_known(&self.store, input.at_ms);
+            if young && rule.is_about_little() {
+                seen.found.clear();
+            }
             let machine = self.machines.entry(rule.name().clone()).or_default();
-            // Until its window has been seen whole, a value that does not hold proves nothing.
-            let proven_ms = if rule.config.measure.has_window() { window } else { SETTLING_MS };
-            let young = input.at_ms.saturating_sub(self.started_ms) < proven_ms;
-            let measured = if young { &[][..] } else { &seen.measured };
-            let now = Moment {
-                patient: input.at_ms.saturating_sub(self.started_ms) < patience,
-                at_ms: input.at_ms,
-                generation: input.generation,
-            };
-            machine.step(&seen.found, measured, holds(rule), now);
+            let since_start = input.at_ms.saturating_sub(self.started_ms);
+            let settling = !rule.config.measure.has_window() && since_start < SETTLING_MS;
+            let (patient, young) = (since_start < PATIENCE_MS, young || settling);
+            let now = Moment { at_ms: input.at_ms, generation: input.generation, patient, young };
+            machine.step(&seen.found, &seen.measured, holds(rule), now);
             for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
                 all.push(self.common.firing(
                     (rule.name(), rule.name()),
@@ -248,7 +251,8 @@ impl Engine {
 
     fn slos_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
         let now_ns = input.at_ms * 1_000_000;
-        let now = self.moment(input, SLO_PATIENCE_MS);
+        let patient = input.at_ms.saturating_sub(self.windows_since_ms) < SLO_PATIENCE_MS;
+        let now = Moment { at_ms: input.at_ms, generation: input.generation, patient, young: false };
         let mut all = Vec::new();
         for live in &self.slos {
             let looks = live.look(now_ns);
@@ -262,11 +266,7 @@ impl Engine {
                 let name = live.slo.name();
                 let mut firing =
                     self.common.firing((name, SLO_ALERT), &live.words, &live.slo.telling, active);
-                let severity = if active.found.get("severity").is_some_and(|s| s == Severity::Page.as_str()) {
-                    Severity::Page
-                } else {
-                    Severity::Ticket
-                };
+                let severity = if is_page(&active.found) { Severity::Page } else { Severity::Ticket };
                 for (key, text) in live.annotations(now_ns, severity) {
                     firing.alert.annotations.entry(key).or_insert(text);
                 }
@@ -296,21 +296,20 @@ impl Engine {
 
     /// Who is not told of anew: what another alert explains, what maintenance covers, a ticket beside a page.
     fn mute(&self, firing: &mut [Firing], wall_ms: u64) {
-        let fires: Vec<(Arc<str>, BTreeMap<String, String>)> =
-            firing.iter().map(|f| (f.source.clone(), f.alert.labels.clone())).collect();
+        let mut fires: BTreeMap<Arc<str>, Vec<BTreeMap<String, String>>> = BTreeMap::new();
+        // Nobody is told of a dry run: it explains nothing.
+        for one in firing.iter().filter(|one| !one.dry_run) {
+            fires.entry(one.source.clone()).or_default().push(one.active.found.clone());
+        }
         let under_way: Vec<_> =
             self.common.alerting.maintenance.iter().filter(|one| one.holds(wall_ms)).collect();
         for one in firing.iter_mut() {
-            let explained = fires.iter().any(|(source, labels)| {
-                one.unless.iter().any(|name| **name == **source) && same_scope(labels, &one.alert.labels)
-            });
-            let is_ticket =
-                one.alert.name() == SLO_ALERT && one.alert.labels["severity"] == Severity::Ticket.as_str();
-            let paged = is_ticket
-                && fires.iter().any(|(source, labels)| {
-                    *source == one.source
-                        && labels.get("severity").is_some_and(|s| s == Severity::Page.as_str())
-                });
+            let found = &one.active.found;
+            let of = |name: &str| fires.get(name).map_or(&[][..], Vec::as_slice);
+            let explained =
+                one.unless.iter().any(|name| of(name).iter().any(|other| same_scope(other, found)));
+            let is_ticket = one.alert.name() == SLO_ALERT && !is_page(found);
+            let paged = is_ticket && of(&one.source).iter().any(is_page);
             let covers =
                 |names: &[String]| names.is_empty() || names.iter().any(|name| **name == *one.source);
             let maintained = one.alert.name() != WATCHDOG && under_way.iter().any(|m| covers(&m.alerts));
@@ -344,8 +343,11 @@ impl Engine {
             }
         }
         self.ended.drain(..self.ended.len().saturating_sub(REMEMBERED));
+        let machines = self.machines.values().chain(self.slo_machines.values());
+        let changes: u64 = machines.map(Machine::changes).sum();
+        let moved = std::mem::replace(&mut self.changes, changes) != changes;
         let firing = self.told.values().cloned().collect();
-        Outcome { firing, changed: began || !resolved.is_empty(), resolved }
+        Outcome { firing, changed: moved || began || !resolved.is_empty(), resolved }
     }
 
     fn record(&self, firing: &Firing) -> EvidenceRecord {
@@ -363,10 +365,14 @@ impl Engine {
         let of = |machines: &BTreeMap<Arc<str>, Machine>| {
             machines.iter().map(|(name, machine)| (name.to_string(), active(machine))).collect()
         };
+        let slo = |live: &Live| {
+            let machine = self.slo_machines.get(live.slo.name());
+            (slo_key(&live.slo), machine.map(active).unwrap_or_default())
+        };
         Saved {
             at_ms: self.last_ms.unwrap_or(self.started_ms),
             rules: of(&self.machines),
-            slos: of(&self.slo_machines),
+            slos: self.slos.iter().map(slo).collect(),
             told: self.told.values().cloned().collect(),
             records: self.records.values().cloned().collect(),
             ended: self.ended.clone(),
@@ -376,21 +382,28 @@ impl Engine {
     /// Goes on from what was stored. What was pending when an outage of over an hour began begins anew.
     pub fn restore(&mut self, saved: Saved) {
         const TOLERANCE_MS: u64 = 3_600_000;
+        // The clock went back: what was stored is not of the future.
+        let back_ms = saved.at_ms.saturating_sub(self.started_ms);
         let long = self.started_ms.saturating_sub(saved.at_ms) > TOLERANCE_MS;
         let fit = |all: Vec<Active>| -> Vec<Active> {
-            all.into_iter().filter(|active| !long || active.state == State::Firing).collect()
+            let kept = all.into_iter().filter(|active| !long || active.state == State::Firing);
+            kept.map(|active| active.shifted(back_ms)).collect()
         };
         for (name, active) in saved.rules {
             if let Some(rule) = self.rules.iter().find(|rule| **rule.name() == *name) {
                 self.machines.entry(rule.name().clone()).or_default().restore(fit(active));
             }
         }
-        for (name, active) in saved.slos {
-            if let Some(live) = self.slos.iter().find(|live| **live.slo.name() == *name) {
+        for (key, active) in saved.slos {
+            if let Some(live) = self.slos.iter().find(|live| slo_key(&live.slo) == key) {
                 self.slo_machines.entry(live.slo.name().clone()).or_default().restore(fit(active));
             }
         }
-        self.told = saved.told.into_iter().map(|alert| (alert.fingerprint(), alert)).collect();
+        let told = saved
+            .told
+            .into_iter()
+            .map(|alert| Alert { starts_at_ms: alert.starts_at_ms.saturating_sub(back_ms), ..alert });
+        self.told = told.map(|alert| (alert.fingerprint(), alert)).collect();
         self.records = saved.records.into_iter().map(|record| (record.fingerprint, record)).collect();
         self.ended = saved.ended;
     }
@@ -411,7 +424,7 @@ impl Engine {
     }
 
     /// Every objective and the alerts of it.
-    pub(crate) fn slos(&self) -> impl Iterator<Item = (&Live, Vec<AlertStatus>)> {
+    fn slos(&self) -> impl Iterator<Item = (&Live, Vec<AlertStatus>)> {
         self.slos.iter().map(|live| {
             let machine = self.slo_machines.get(live.slo.name());
             let active = machine.into_iter().flat_map(Machine::active);
@@ -422,6 +435,12 @@ impl Engine {
             });
             (live, alerts.collect())
         })
+    }
+
+    /// Every objective as it stands at a moment, with its alerts.
+    pub fn slo_status(&self, at_ms: u64) -> Vec<SloWithAlerts> {
+        let of = |(live, alerts): (&Live, _)| SloWithAlerts { slo: live.status(at_ms * 1_000_000), alerts };
+        self.slos().map(of).collect()
     }
 
     pub(crate) fn lives(&mut self) -> &mut [Live] {
@@ -446,10 +465,11 @@ impl Engine {
 }
 
 impl Common {
-    /// The labels of an alert: of the series, of all alerts, of the rule; then what only Weir writes.
+    /// The labels of an alert: of all alerts, of the series, of the rule, each over those before; then what
+    /// only Weir writes.
     fn labels(&self, name: &str, words: &Words, active: &Active) -> BTreeMap<String, String> {
-        let mut labels = active.found.clone();
-        labels.extend(self.alerting.labels.iter().cloned());
+        let mut labels: BTreeMap<String, String> = self.alerting.labels.iter().cloned().collect();
+        labels.extend(active.found.clone());
         let value = active.last.value.unwrap_or(f64::NAN);
         labels.extend(words.labels(&active.found, value));
         labels.insert("alertname".to_owned(), name.to_owned());
@@ -501,7 +521,7 @@ impl Plan {
         });
         let slo = self.slos.iter().find(|(slo, _)| **slo.name() == *name);
         let of_slo = slo.map(|(slo, words)| {
-            let labels = [("slo", name), ("severity", Severity::Ticket.as_str())];
+            let labels = [("slo", name), ("severity", Severity::Page.as_str())];
             let found = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
             (SLO_ALERT.into(), words, &slo.telling, found)
         });
@@ -528,21 +548,42 @@ fn holds(rule: &Rule) -> Holds {
     Holds { hold_ms: ms(rule.config.hold), keep_ms: ms(rule.config.keep_firing_for) }
 }
 
-/// A condition's gauge is 1; what people want to read is the value it was decided on.
-fn tell_value(found: &mut Found, plugin: &str, condition: &str, said: &[(Arc<str>, ConditionState)]) {
-    let of = |state: &ConditionState| {
-        *state.name == *condition
-            && state
-                .labels
-                .iter()
-                .all(|(name, value)| found.labels.get(&**name).map_or("", |v| v) == &**value)
-    };
-    if let Some((_, state)) = said.iter().find(|(key, state)| **key == *plugin && of(state)) {
-        found.value = state.value;
-        found.counts.events = Some(state.count as f64);
+/// What a plugin says of a condition.
+struct Said<'a> {
+    plugin: &'a str,
+    condition: &'a str,
+    all: &'a [(Arc<str>, ConditionState)],
+}
+
+impl Said<'_> {
+    /// Of the label set of its gauge.
+    fn of(&self, labels: &BTreeMap<String, String>) -> Option<&ConditionState> {
+        let is = |state: &ConditionState| {
+            let mut said = state.labels.iter();
+            *state.name == *self.condition
+                && said.all(|(name, value)| labels.get(&**name).map_or("", |v| v) == &**value)
+        };
+        self.all.iter().find(|(key, state)| **key == *self.plugin && is(state)).map(|(_, state)| state)
+    }
+
+    /// A condition's gauge is 1; what people want to read is the value it was decided on.
+    fn tell_value(&self, found: &mut Found) {
+        if let Some(state) = self.of(&found.labels) {
+            found.value = state.value;
+            found.counts.events = Some(state.count as f64);
+        }
     }
 }
 
+fn is_page(found: &BTreeMap<String, String>) -> bool {
+    found.get("severity").is_some_and(|severity| severity == Severity::Page.as_str())
+}
+
+fn slo_key(slo: &Slo) -> String {
+    format!("{}@{}", slo.name(), slo.event.definition)
+}
+
+/// Alerts are about the same if the labels that both have are equal.
 fn same_scope(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> bool {
     SCOPE.iter().all(|label| match (a.get(*label), b.get(*label)) {
         (Some(a), Some(b)) => a == b,

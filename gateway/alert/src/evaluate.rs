@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weir_config::Aggregate;
-use weir_stats::series::quantile;
+use weir_stats::series::{Series, quantile};
 
 use crate::rule::{Pick, Query, Rule};
 use crate::store::{LOOKBACK_MS, Labels, Line, Store};
@@ -47,15 +47,39 @@ pub struct Look {
 /// A group's values under way.
 type Groups<T> = BTreeMap<Vec<Arc<str>>, T>;
 
-/// Upper edges, and how much lies at or under each.
-type Buckets = Vec<(f64, f64)>;
+/// A sum whose rounding does not depend on the order of its parts, which a hash map gives: what was lost by
+/// each addition is kept, as Neumaier does and Prometheus since 2.53.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    sum: f64,
+    lost: f64,
+}
+
+impl Total {
+    fn add(&mut self, x: f64) {
+        let sum = self.sum + x;
+        self.lost += match (sum.is_finite(), self.sum.abs() >= x.abs()) {
+            (false, _) => 0.0,
+            (true, true) => (self.sum - sum) + x,
+            (true, false) => (x - sum) + self.sum,
+        };
+        self.sum = sum;
+    }
+
+    fn get(self) -> f64 {
+        self.sum + self.lost
+    }
+}
+
+/// Upper edges, and how much a second came to lie at or under each.
+type Buckets = Vec<(f64, Total)>;
 
 /// Looks at one rule at `at_ms`, on the clock of the store.
 pub fn look(rule: &Rule, store: &Store, at_ms: i64) -> Look {
     let asked = Asked { rule, store, at_ms, window_ms: rule.config.window.as_millis() as u64 };
     match &rule.query {
-        Query::Rate(of) => asked.increases(of, 1000.0 / asked.window_ms as f64),
-        Query::Increase(of) => asked.increases(of, 1.0),
+        Query::Rate(of) => asked.rises(of, true),
+        Query::Increase(of) => asked.rises(of, false),
         Query::Ratio { part, whole, under } => asked.ratio(part, whole, *under),
         Query::Quantile { q, of } => asked.quantile(*q, of),
         Query::Gauge { of, aggregate: Some(how) } => asked.together(of, *how),
@@ -81,16 +105,20 @@ impl Asked<'_> {
         line.value.increase(self.at_ms, self.window_ms)
     }
 
+    fn rate(&self, series: &Series) -> Option<f64> {
+        series.rate(self.at_ms, self.window_ms)
+    }
+
     /// Sums what `of` finds of each line, by group.
     fn sums(&self, pick: &Pick, of: impl Fn(&Line) -> Option<f64>) -> Groups<(f64, usize)> {
-        let mut groups = Groups::new();
+        let mut groups: Groups<(Total, usize)> = Groups::new();
         for (labels, line) in self.store.picked(pick) {
             let Some(value) = of(line) else { continue };
-            let (sum, series) = groups.entry(key(pick, labels)).or_insert((0.0, 0));
-            *sum += value;
+            let (total, series) = groups.entry(key(pick, labels)).or_default();
+            total.add(value);
             *series += 1;
         }
-        groups
+        groups.into_iter().map(|(key, (total, series))| (key, (total.get(), series))).collect()
     }
 
     /// The labels of a group.
@@ -99,12 +127,14 @@ impl Asked<'_> {
         names.zip(key.iter().map(ToString::to_string)).filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    fn increases(&self, of: &Pick, scale: f64) -> Look {
-        let sums = self.sums(of, |line| self.increase(line));
+    /// The sum of what each series rose by, or of its rate: a rate before it is a sum, so that it rounds as
+    /// Prometheus' does.
+    fn rises(&self, of: &Pick, rate: bool) -> Look {
+        let sums = self.sums(of, |line| if rate { self.rate(&line.value) } else { self.increase(line) });
+        let events = if rate { self.window_ms as f64 / 1000.0 } else { 1.0 };
         let mut look = Look::default();
-        for (key, (sum, series)) in sums {
-            let value = sum * scale;
-            let counts = Counts { events: Some(sum), series, ..Counts::default() };
+        for (key, (value, series)) in sums {
+            let counts = Counts { events: Some(value * events), series, ..Counts::default() };
             look.add(self.labels(&key), value, counts, self.holds(value));
         }
         look
@@ -127,32 +157,31 @@ impl Asked<'_> {
         look
     }
 
-    /// Whether so many events are to be believed; NaN are not.
+    /// Whether so many events are to be believed; NaN are not, unless it does not matter how many.
     fn enough(&self, events: f64) -> bool {
-        events >= self.rule.config.min_events as f64
+        let least = self.rule.config.min_events;
+        least == 0 || events >= least as f64
     }
 
     fn quantile(&self, q: f64, of: &Pick) -> Look {
-        let mut groups: Groups<(Buckets, usize, f64)> = Groups::new();
+        let mut groups: Groups<(Buckets, usize, Total)> = Groups::new();
         for (labels, line) in self.store.picked(of) {
-            let Some(count) = self.increase(line) else { continue };
+            let (Some(count), Some(rate)) = (self.increase(line), self.rate(&line.value)) else { continue };
             let (buckets, series, events) = groups.entry(key(of, labels)).or_default();
             *series += 1;
-            *events += count;
-            let finite = line
-                .buckets
-                .iter()
-                .filter_map(|(edge, bucket)| Some((*edge, bucket.increase(self.at_ms, self.window_ms)?)));
-            for (edge, count) in finite.chain([(f64::INFINITY, count)]) {
+            events.add(count);
+            let finite = line.buckets.iter().filter_map(|(edge, bucket)| Some((*edge, self.rate(bucket)?)));
+            for (edge, rate) in finite.chain([(f64::INFINITY, rate)]) {
                 match buckets.iter_mut().find(|(known, _)| *known == edge) {
-                    Some((_, sum)) => *sum += count,
-                    None => buckets.push((edge, count)),
+                    Some((_, total)) => total.add(rate),
+                    None => buckets.push((edge, Total { sum: rate, lost: 0.0 })),
                 }
             }
         }
         let mut look = Look::default();
-        for (key, (mut buckets, series, events)) in groups {
-            let value = quantile(q, &mut buckets);
+        for (key, (buckets, series, events)) in groups {
+            let mut buckets = buckets.into_iter().map(|(edge, total)| (edge, total.get())).collect();
+            let (value, events) = (quantile(q, &mut buckets), events.get());
             let counts = Counts { events: Some(events), series, ..Counts::default() };
             look.add(self.labels(&key), value, counts, self.holds(value) && self.enough(events));
         }
@@ -164,35 +193,29 @@ impl Asked<'_> {
     }
 
     fn together(&self, of: &Pick, how: Aggregate) -> Look {
-        let mut groups: Groups<(f64, usize)> = Groups::new();
+        let mut groups: Groups<(Total, f64, usize)> = Groups::new();
         for (labels, line) in self.store.picked(of) {
             let Some(value) = self.now(line) else { continue };
-            let (so_far, n) = groups.entry(key(of, labels)).or_insert((value, 0));
-            if *n > 0 {
-                // As PromQL: a NaN gives way to a number.
-                *so_far = match how {
-                    Aggregate::Min => {
-                        if *so_far > value || so_far.is_nan() {
-                            value
-                        } else {
-                            *so_far
-                        }
-                    }
-                    Aggregate::Max => {
-                        if *so_far < value || so_far.is_nan() {
-                            value
-                        } else {
-                            *so_far
-                        }
-                    }
-                    Aggregate::Sum | Aggregate::Avg => *so_far + value,
-                };
+            let (total, best, n) = groups.entry(key(of, labels)).or_insert((Total::default(), value, 0));
+            total.add(value);
+            // As PromQL: a NaN gives way to a number.
+            let better = match how {
+                Aggregate::Min => *best > value,
+                Aggregate::Max => *best < value,
+                Aggregate::Sum | Aggregate::Avg => false,
+            };
+            if better || best.is_nan() {
+                *best = value;
             }
             *n += 1;
         }
         let mut look = Look::default();
-        for (key, (value, series)) in groups {
-            let value = if how == Aggregate::Avg { value / series as f64 } else { value };
+        for (key, (total, best, series)) in groups {
+            let value = match how {
+                Aggregate::Min | Aggregate::Max => best,
+                Aggregate::Sum => total.get(),
+                Aggregate::Avg => total.get() / series as f64,
+            };
             let counts = Counts { series, ..Counts::default() };
             look.add(self.labels(&key), value, counts, self.holds(value));
         }
@@ -213,8 +236,8 @@ impl Asked<'_> {
 
     fn absent(&self, of: &Pick) -> Look {
         let there = self.store.picked(of).filter(|(_, line)| self.now(line).is_some()).count();
-        let only = of.selectors.iter().filter(|(_, s)| !s.negated && s.values.len() == 1);
-        let labels: BTreeMap<_, _> = only.map(|(_, s)| (s.label.clone(), s.values[0].clone())).collect();
+        let only = of.told_when_absent().filter(|s| !s.values[0].is_empty());
+        let labels: BTreeMap<_, _> = only.map(|s| (s.label.clone(), s.values[0].clone())).collect();
         let mut look = Look::default();
         look.add(labels, 1.0, Counts { series: there, ..Counts::default() }, there == 0);
         look

@@ -23,6 +23,8 @@ const HOUR_MS: u64 = 3_600_000;
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     rows: HashMap<Labels, f64>,
+    /// Rows went uncounted since they were last looked at: what there is now is where counting begins.
+    unseen: bool,
     observed: HashMap<Arc<str>, [Series; 2]>,
 }
 
@@ -42,15 +44,25 @@ impl Judged {
                 _ => None,
             })
             .collect();
-        for (labels, more) in self.more_rows(points) {
+        if over.is_empty() {
+            (self.unseen, self.rows) = (true, HashMap::new());
+            return;
+        }
+        let more = self.more_rows(points);
+        if std::mem::take(&mut self.unseen) {
+            return;
+        }
+        for (labels, more) in more {
             for (slo, plugin, condition) in over.iter().filter(|(slo, ..)| slo.takes(&labels[0])) {
-                let active = conditions.iter().any(|(key, state)| {
-                    **key == **plugin
-                        && *state.name == **condition
-                        && state.active
-                        && concerns(state, &labels)
-                });
-                let good = if active { "false" } else { "true" };
+                let of = |(key, state): &&(Arc<str>, ConditionState)| {
+                    **key == **plugin && *state.name == **condition && concerns(state, &labels)
+                };
+                // What the plugin has said nothing of is unknown, not good.
+                let mut said = conditions.iter().filter(of).map(|(_, state)| state.active).peekable();
+                if said.peek().is_none() {
+                    continue;
+                }
+                let good = if said.any(|active| active) { "false" } else { "true" };
                 events.get(&[slo.name(), &slo.event.definition, good]).add(more as u64);
             }
         }
@@ -59,7 +71,7 @@ impl Judged {
     /// Rows predicted well since the last look, by their labels.
     fn more_rows(&mut self, points: &[Points]) -> Vec<(Labels, f64)> {
         let samples = points.iter().filter(|one| *one.spec.name == *ROWS).flat_map(|one| &one.samples);
-        let mut all = Vec::new();
+        let (mut all, mut rows) = (Vec::new(), HashMap::new());
         for sample in samples {
             let (Value::Counter(now), [_, _, _, outcome, ..]) = (&sample.value, &*sample.labels) else {
                 continue;
@@ -67,12 +79,15 @@ impl Judged {
             if &**outcome != "ok" {
                 continue;
             }
-            let before = self.rows.insert(sample.labels.clone(), *now).unwrap_or(0.0);
+            let before = self.rows.get(&sample.labels).copied().unwrap_or(0.0);
+            rows.insert(sample.labels.clone(), *now);
             let more = if *now >= before { now - before } else { *now };
             if more > 0.0 {
                 all.push((sample.labels.clone(), more));
             }
         }
+        // What is gone is forgotten.
+        self.rows = rows;
         all
     }
 
@@ -84,7 +99,9 @@ impl Judged {
         at_ms: u64,
         gauge: &Family<Gauge>,
     ) {
-        for slo in slos.filter(|slo| !slo.event.aim.is_of_requests()) {
+        let judged: Vec<&Slo> = slos.filter(|slo| !slo.event.aim.is_of_requests()).collect();
+        self.observed.retain(|name, _| judged.iter().any(|slo| slo.name() == name));
+        for slo in judged {
             let (mut observed, mut all) = (0.0, 0.0);
             let samples =
                 points.iter().filter(|one| *one.spec.name == *EXCHANGES).flat_map(|one| &one.samples);

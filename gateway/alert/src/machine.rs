@@ -1,7 +1,7 @@
 //! The states of one rule's alerts: pending, firing, gone. As Prometheus' `AlertingRule`, and one thing more:
 //! an alert that was restored after a restart waits until there is something to judge it by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub struct Active {
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     active: BTreeMap<Fingerprint, Active>,
+    /// Rises with everything that begins, ends or changes its state.
+    changes: u64,
 }
 
 /// How long things take, in ms.
@@ -81,6 +83,8 @@ pub struct Moment {
     pub generation: u64,
     /// Restored alerts that were not measured wait rather than end.
     pub patient: bool,
+    /// Too little was seen for what was restored to end.
+    pub young: bool,
 }
 
 impl Machine {
@@ -93,43 +97,53 @@ impl Machine {
         holds: Holds,
         now: Moment,
     ) -> Vec<Active> {
-        let mut there = Vec::with_capacity(found.len());
+        let mut there = BTreeSet::new();
         for one in found {
             let fingerprint = Fingerprint::of(&one.labels);
-            there.push(fingerprint);
+            there.insert(fingerprint);
             let evidence = Evidence {
                 value: one.value.is_finite().then_some(one.value),
                 counts: one.counts,
                 at_ms: now.at_ms,
                 generation: now.generation,
             };
-            let new = || Active::new(one, evidence.clone());
-            let active = self.active.entry(fingerprint).or_insert_with(new);
+            let changes = &mut self.changes;
+            let active = self.active.entry(fingerprint).or_insert_with(|| {
+                *changes += 1;
+                Active::new(one, evidence.clone())
+            });
             active.last = evidence;
             active.keep_since_ms = None;
             active.restored = false;
         }
-        let measured: Vec<Fingerprint> = measured.iter().map(Fingerprint::of).collect();
+        // Only what was restored asks for it.
+        let asked = self.active.values().any(|active| active.restored);
+        let measured: BTreeSet<Fingerprint> =
+            if asked { measured.iter().map(Fingerprint::of).collect() } else { BTreeSet::new() };
         let mut ended = Vec::new();
+        let changes = &mut self.changes;
         self.active.retain(|fingerprint, active| {
             if there.contains(fingerprint) {
                 return true;
             }
-            if active.restored && now.patient && !measured.contains(fingerprint) {
+            if active.restored && (now.young || (now.patient && !measured.contains(fingerprint))) {
                 return true;
             }
             if active.state == State::Pending {
+                *changes += 1;
                 return false;
             }
             let since = *active.keep_since_ms.get_or_insert(now.at_ms);
             if now.at_ms.saturating_sub(since) < holds.keep_ms {
                 return true;
             }
+            *changes += 1;
             ended.push(active.clone());
             false
         });
         for active in self.active.values_mut().filter(|a| a.state == State::Pending) {
             if !active.restored && now.at_ms.saturating_sub(active.active_ms) >= holds.hold_ms {
+                self.changes += 1;
                 active.state = State::Firing;
                 active.fired_ms = now.at_ms;
                 active.at_firing = Some(active.last.clone());
@@ -141,6 +155,16 @@ impl Machine {
     /// What is pending or firing.
     pub fn active(&self) -> impl Iterator<Item = (Fingerprint, &Active)> {
         self.active.iter().map(|(fingerprint, active)| (*fingerprint, active))
+    }
+
+    /// Rises with everything that begins, ends or changes its state.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is active was found by samples that are no more: it waits as after a restart.
+    pub fn doubt(&mut self) {
+        self.active.values_mut().for_each(|active| active.restored = true);
     }
 
     /// Goes on with what was active before a restart.
@@ -158,6 +182,16 @@ impl Machine {
 }
 
 impl Active {
+    /// The same, earlier by so many ms.
+    pub(crate) fn shifted(self, back_ms: u64) -> Self {
+        Self {
+            active_ms: self.active_ms.saturating_sub(back_ms),
+            fired_ms: self.fired_ms.saturating_sub(back_ms),
+            keep_since_ms: self.keep_since_ms.map(|since| since.saturating_sub(back_ms)),
+            ..self
+        }
+    }
+
     /// One that fires from the start.
     pub(crate) fn firing(found: BTreeMap<String, String>, evidence: Evidence) -> Self {
         let of = Found { labels: found, value: f64::NAN, counts: Counts::default() };
@@ -190,7 +224,7 @@ mod tests {
 
     fn step(machine: &mut Machine, at_ms: u64, found: &[Found], holds: (u64, u64)) -> Vec<Active> {
         let holds = Holds { hold_ms: holds.0, keep_ms: holds.1 };
-        machine.step(found, &[], holds, Moment { at_ms, generation: 1, patient: true })
+        machine.step(found, &[], holds, Moment { at_ms, generation: 1, patient: true, young: false })
     }
 
     fn states(machine: &Machine) -> Vec<(State, u64, u64)> {
@@ -254,7 +288,7 @@ mod tests {
         assert_eq!(step(&mut machine, 1000, &[], (0, 0)), [], "nothing was measured");
         assert_eq!(states(&machine), [(State::Firing, 0, 0)], "and it began when it began");
         let holds = Holds { hold_ms: 0, keep_ms: 0 };
-        let now = Moment { at_ms: 2000, generation: 1, patient: true };
+        let now = Moment { at_ms: 2000, generation: 1, patient: true, young: false };
         let mut known = machine.clone();
         assert_eq!(known.step(&[], &[found("a").labels], holds, now).len(), 1, "it was measured");
         let now = Moment { patient: false, ..now };

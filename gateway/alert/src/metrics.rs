@@ -19,6 +19,7 @@ pub struct AlertMetrics {
     alerts: Family<Gauge>,
     evaluations: Family<Histogram>,
     missed: Family<Counter>,
+    failed: Family<Counter>,
     state_files: Family<Counter>,
     memory: Family<Gauge>,
     burning: Family<Gauge>,
@@ -64,6 +65,11 @@ impl AlertMetrics {
             alerts: gauge("weir_alerts", alerts, &["alert", "state"], ""),
             evaluations: Family::new(seconds.unit("seconds"), Cap::Closed),
             missed: counter("weir_alert_missed_evaluations_total", missed, &[]),
+            failed: counter(
+                "weir_alert_failed_evaluations_total",
+                "Evaluations that a fault cut short.",
+                &[],
+            ),
             state_files: counter("weir_alert_state_files_total", files, &["outcome"]),
             memory: gauge("weir_alert_memory_bytes", "Bytes of samples and windows.", &["of"], "bytes"),
             burning: gauge("weir_slo_burning", "1 while a pair of windows burns.", &PAIR, ""),
@@ -96,6 +102,8 @@ impl AlertMetrics {
     fn register(&self, registry: &Registry) -> Result<(), RegistryError> {
         registry.family(&self.evaluations)?;
         registry.family(&self.missed)?;
+        registry.family(&self.failed)?;
+        self.failed.touch(&[&[]]);
         registry.family(&self.state_files)?;
         self.missed.touch(&[&[]]);
         for outcome in ["saved", "failed", "set_aside"] {
@@ -122,6 +130,10 @@ impl AlertMetrics {
         self.memory.get(&["windows"]).set(windows as f64);
     }
 
+    pub(crate) fn failed(&self) {
+        self.failed.get(&[]).inc();
+    }
+
     pub(crate) fn state_file(&self, outcome: &str) {
         self.state_files.get(&[outcome]).inc();
     }
@@ -139,8 +151,8 @@ impl AlertMetrics {
             names.insert(name.clone());
         }
         self.alerts.retain(|labels| names.contains(&labels[0]));
-        let mut pairs: BTreeSet<[String; 3]> = BTreeSet::new();
-        let mut windows: BTreeSet<[String; 2]> = BTreeSet::new();
+        let mut pairs: BTreeSet<Vec<Arc<str>>> = BTreeSet::new();
+        let mut windows: BTreeSet<Vec<Arc<str>>> = BTreeSet::new();
         for SloWithAlerts { slo, .. } in slos {
             self.objective.get(&[&slo.name]).set(slo.objective);
             self.budget_left.get(&[&slo.name]).set(slo.budget_left);
@@ -149,7 +161,7 @@ impl AlertMetrics {
                 self.burning
                     .get(&[&slo.name, &pair.long, &pair.short])
                     .set(f64::from(u8::from(pair.burning)));
-                pairs.insert([slo.name.to_string(), pair.long.clone(), pair.short.clone()]);
+                pairs.insert(vec![slo.name.clone(), pair.long.as_str().into(), pair.short.as_str().into()]);
                 let sides = [
                     (&pair.long, pair.long_burn, pair.long_covered),
                     (&pair.short, pair.short_burn, pair.short_covered),
@@ -157,14 +169,13 @@ impl AlertMetrics {
                 for (window, burn, covered) in sides {
                     self.burn_rate.get(&[&slo.name, window]).set(burn.unwrap_or(0.0));
                     self.covered.get(&[&slo.name, window]).set(covered);
-                    windows.insert([slo.name.to_string(), window.clone()]);
+                    windows.insert(vec![slo.name.clone(), window.as_str().into()]);
                 }
             }
         }
-        let strings = |labels: &[Arc<str>]| labels.iter().map(ToString::to_string).collect::<Vec<_>>();
-        self.burning.retain(|labels| pairs.iter().any(|pair| strings(labels) == *pair));
+        self.burning.retain(|labels| pairs.contains(labels));
         for family in [&self.burn_rate, &self.covered] {
-            family.retain(|labels| windows.iter().any(|window| strings(labels) == *window));
+            family.retain(|labels| windows.contains(labels));
         }
         for family in [&self.objective, &self.budget_left, &self.consecutive_bad, &self.observed] {
             family.retain(|labels| names.contains(&labels[0]));

@@ -55,10 +55,25 @@ fn under_edge(pick: &Pick, at: usize, by: &str, window: &str, scope: &str) -> St
     format!("sum{by}(increase({}[{window}]))", series(pick, "_bucket", &[scope, &le]))
 }
 
-/// A matcher of one bucket in both spellings: `le="0.5"`, `le=~"1|1.0"`.
+/// A matcher of one bucket in every spelling that scrapers give it: `le="0.5"`, `le=~"1|1\\.0"`.
 pub(crate) fn le(edge: f64) -> String {
-    let short = number(edge);
-    if short.contains(['.', 'e']) { format!("le=\"{short}\"") } else { format!("le=~\"{short}|{short}.0\"") }
+    let plain = number(edge);
+    let mut all = vec![plain.clone()];
+    if !plain.contains('.') {
+        all.push(format!("{plain}.0"));
+    }
+    all.extend(with_exponent(edge));
+    let selector = Selector { label: "le".to_owned(), values: all, negated: false };
+    matcher(&selector)
+}
+
+/// The spelling of Go, and so of Prometheus 3, where it has an exponent: `1e+06`.
+fn with_exponent(x: f64) -> Option<String> {
+    let text = format!("{x:e}");
+    let (digits, exponent) = text.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let sign = if exponent < 0 { '-' } else { '+' };
+    (!(-4..6).contains(&exponent)).then(|| format!("{digits}e{sign}{:02}", exponent.unsigned_abs()))
 }
 
 fn counted(pick: &Pick) -> &'static str {
@@ -75,7 +90,10 @@ fn grouped(by: &[String]) -> String {
 
 /// A selection with its matchers.
 fn series(pick: &Pick, suffix: &str, further: &[&str]) -> String {
-    let own = pick.selectors.iter().map(|(_, selector)| matcher(selector));
+    // What is not meant comes first: `absent` forgets a label of which a second matcher speaks that is no
+    // plain one.
+    let (meant, not): (Vec<_>, Vec<_>) = pick.selectors.iter().partition(|(_, selector)| !selector.negated);
+    let own = not.into_iter().chain(meant).map(|(_, selector)| matcher(selector));
     let further = further.iter().filter(|one| !one.is_empty()).map(ToString::to_string);
     let all: Vec<String> = further.chain(own).collect();
     let name = &pick.spec.name;
@@ -127,4 +145,24 @@ pub(crate) fn quoted(text: &str) -> String {
 /// A number as PromQL reads it.
 pub(crate) fn number(x: f64) -> String {
     format!("{x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_matched_in_every_spelling_and_no_other_one_is() {
+        let spelled = [
+            (0.5, r#"le="0.5""#),
+            // An unescaped dot would match the bucket `100` as well.
+            (1.0, r#"le=~"1|1\\.0""#),
+            (100.0, r#"le=~"100|100\\.0""#),
+            (2_500_000.0, r#"le=~"2500000|2500000\\.0|2\\.5e\\+06""#),
+            (0.000_02, r#"le=~"0\\.00002|2e-05""#),
+        ];
+        for (edge, matcher) in spelled {
+            assert_eq!(le(edge), matcher);
+        }
+    }
 }

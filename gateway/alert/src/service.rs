@@ -1,6 +1,7 @@
 //! Rules and objectives while the gateway runs: a thread that evaluates, stores and tells.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use crate::events::EVENTS;
 use crate::judged::{EXCHANGES, Judged, ROWS};
 use crate::metrics::AlertMetrics;
 use crate::rule::Plan;
-use crate::status::{AlertsStatus, EvidenceRecord, SloWithAlerts};
+use crate::status::{AlertsStatus, EvidenceRecord};
 use crate::windows::WindowFiles;
 
 /// What plugins say of their conditions now, by key.
@@ -83,6 +84,9 @@ struct Stored {
 
 const VERSION: u32 = 1;
 
+/// How often what changed without an evaluation is stored at most.
+const STORE_EVERY: Duration = Duration::from_secs(1);
+
 /// Unix time as it was at the start, and then as time goes by: whoever sets the clock changes nothing.
 struct Clock {
     began: Instant,
@@ -90,9 +94,8 @@ struct Clock {
 }
 
 impl Clock {
-    /// `not_before_ms`: what was stored is not of the future, even if the clock has gone back.
-    fn new(not_before_ms: u64) -> Self {
-        Self { began: Instant::now(), unix_ms: wall_ms().max(not_before_ms) }
+    fn new() -> Self {
+        Self { began: Instant::now(), unix_ms: wall_ms() }
     }
 
     fn now_ms(&self) -> u64 {
@@ -113,7 +116,7 @@ impl Alerts {
         let Orders { plan, common, receivers, generation } = orders;
         let stored = parts.stored();
         let (saved, delivered) = stored.map_or((None, None), |stored| (Some(stored.engine), stored.delivery));
-        let clock = Clock::new(saved.as_ref().map_or(0, |saved| saved.at_ms));
+        let clock = Clock::new();
         let sends = common.alerting.sends;
         let interval = common.alerting.interval;
         let mut engine = Engine::new(plan, common, clock.now_ms());
@@ -146,7 +149,7 @@ impl Alerts {
         let weak = Arc::downgrade(&shared);
         // What a receiver confirmed is stored soon, so that nobody is told twice after a crash.
         let confirmed = Box::new(move || {
-            // Called from the thread that tells, which may hold locks of its own: the state is not locked here.
+            // Called from the thread that tells, which may hold locks of its own: no lock is taken here.
             if let Some(shared) = weak.upgrade() {
                 shared.dirty.store(true, Relaxed);
                 shared.woken.notify_all();
@@ -199,6 +202,7 @@ impl Alerts {
         self.0.woken.notify_all();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let joined = thread.is_none_or(|thread| thread.join().is_ok());
+        self.0.close(&mut self.0.state());
         let delivery = self.0.state().delivery.take();
         let Some(delivery) = delivery else { return joined };
         let told = delivery.finish(limit);
@@ -251,7 +255,7 @@ impl Shared {
 
     fn run(&self) {
         priority::give_way();
-        let mut last = 0;
+        let (mut last, mut stored) = (0, Instant::now());
         loop {
             let mut state = self.state();
             let interval = state.interval.as_millis() as u64;
@@ -263,16 +267,30 @@ impl Shared {
             if due > last {
                 let missed = if last == 0 { 0 } else { ((due - last) / interval).saturating_sub(1) };
                 last = due;
-                self.evaluate(&mut state, due, missed);
+                self.attempt(&mut state, due, missed);
                 continue;
             }
-            if self.dirty.swap(false, Relaxed) {
+            let rest = STORE_EVERY.saturating_sub(stored.elapsed());
+            let dirty = self.dirty.load(Relaxed);
+            if dirty && rest.is_zero() {
+                self.dirty.store(false, Relaxed);
                 let saved = state.delivery.as_ref().map(Delivery::saved);
                 self.store(&mut state, saved);
+                stored = Instant::now();
                 continue;
             }
             let wait = Duration::from_millis(due + interval - now);
+            let wait = if dirty { wait.min(rest) } else { wait };
             drop(self.woken.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Evaluates; what panics is said, and tried again at the next turn.
+    fn attempt(&self, state: &mut State, at_ms: u64, missed: u64) {
+        let evaluated = catch_unwind(AssertUnwindSafe(|| self.evaluate(state, at_ms, missed)));
+        if evaluated.is_err() {
+            self.parts.metrics.failed();
+            self.parts.logger.error("rules could not be evaluated: this is a fault of the gateway", &[]);
         }
     }
 
@@ -296,15 +314,30 @@ impl Shared {
             let saved = state.delivery.as_ref().map(Delivery::saved);
             self.store(state, saved);
         }
-        if let Some(windows) = &mut state.windows {
-            windows.save(&mut state.engine, at_ms, &self.parts.metrics, &self.parts.logger);
-        }
         if let Some(delivery) = &state.delivery {
             // Nobody is told of what a Prometheus tells; what was told before it took over ends.
             delivery.offer(if state.sends { firing } else { Vec::new() }, resolved);
         }
+        self.save_windows(state, at_ms, false);
         self.show(state, at_ms);
         self.parts.metrics.evaluated(began.elapsed(), missed, state.engine.bytes());
+    }
+
+    fn save_windows(&self, state: &mut State, at_ms: u64, all: bool) {
+        let State { engine, windows, .. } = state;
+        if let Some(windows) = windows {
+            windows.save((engine, at_ms), all, &self.parts.metrics, &self.parts.logger);
+        }
+    }
+
+    /// The last events are counted and stored.
+    fn close(&self, state: &mut State) {
+        let at_ms = self.clock.now_ms();
+        let points = self.points(&state.engine);
+        let (wall_ms, generation) = (wall_ms(), state.generation);
+        let input = Input { at_ms, wall_ms, generation, points: &points, conditions: &[] };
+        state.engine.last_count(&input);
+        self.save_windows(state, at_ms, true);
     }
 
     fn points(&self, engine: &Engine) -> Vec<Points> {
@@ -323,11 +356,7 @@ impl Shared {
 
     fn show(&self, state: &State, at_ms: u64) {
         let rules = state.engine.rules();
-        let slos: Vec<SloWithAlerts> = state
-            .engine
-            .slos()
-            .map(|(live, alerts)| SloWithAlerts { slo: live.status(at_ms * 1_000_000), alerts })
-            .collect();
+        let slos = state.engine.slo_status(at_ms);
         self.parts.metrics.show(&rules, &slos);
         let receivers = state.delivery.as_ref().map(Delivery::status).unwrap_or_default();
         let view = AlertsStatus { sends: state.sends, evaluated_unix_ms: at_ms, rules, slos, receivers };

@@ -13,6 +13,8 @@ use crate::rule::Words;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const HOUR_NS: u64 = 3600 * SECOND_NS;
+/// The window in which traffic is called quiet or not.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 const DAY_NS: u64 = 24 * HOUR_NS;
 /// Windows beyond this need a file to survive a restart: what lies before the start is unknown without one.
 const WITHOUT_FILE: Duration = Duration::from_secs(6 * 3600);
@@ -80,6 +82,18 @@ impl Live {
         Self { slo, words, ..self }
     }
 
+    /// Goes on with another interval: the long windows are those of before, the short ones begin anew.
+    pub(crate) fn with_interval(self, slo: Slo, words: Words, interval_ns: u64, now_ns: u64) -> Self {
+        let (seen, durable) = (self.seen, self.durable);
+        let mut live = Self::new(slo, words, interval_ns, durable);
+        live.seen = seen;
+        // What this process counted itself can be gone on from; if not, the windows begin anew.
+        if live.restore(self.snapshot(), interval_ns, now_ns).is_err() {
+            live.log = EventLog::new(interval_ns, live.slo.window.as_nanos() as u64);
+        }
+        live
+    }
+
     /// Takes what the counters say now. They count this process' events: what they say at the first look is
     /// all new.
     pub(crate) fn count(&mut self, now_ns: u64, (good, bad): (u64, u64), covered_ns: u64) {
@@ -144,14 +158,8 @@ impl Live {
         let run = self.log.run(now_ns, DAY_NS);
         let least = self.slo.consecutive_bad;
         let hour = self.log.sum(now_ns, HOUR_NS);
-        let quiet = ((hour.good + hour.bad) as f64) < self.enough_an_hour();
+        let quiet = ((hour.good + hour.bad) as f64) < enough_an_hour(&self.slo);
         least > 0 && run.bad >= least && (quiet || run.ticks >= least)
-    }
-
-    /// Events an hour at which the most urgent pair holds `min_bad` when it begins to burn.
-    fn enough_an_hour(&self) -> f64 {
-        let largest = self.slo.burn.iter().map(|pair| pair.factor).fold(0.0, f64::max);
-        self.slo.min_bad as f64 / (largest * (1.0 - self.slo.objective))
     }
 
     /// The alert of each severity: whether it holds, and whether there was enough to go by.
@@ -215,14 +223,12 @@ impl Live {
         if severity == Severity::Page && self.in_a_row(now_ns) {
             burning.push(format!("{} bad events in a row", status.consecutive_bad));
         }
-        let objective = self.slo.objective * 100.0;
-        let summary = format!(
-            "The error budget of `{}` burns ({:.4} % of events are to be good)",
-            self.slo.name(),
-            objective
-        );
-        let left = format!("{:.1} %", status.budget_left * 100.0);
-        let all = [("summary", summary), ("burning", burning.join(", ")), ("budget_left", left)];
+        if burning.is_empty() {
+            burning.push("as before the restart: not enough has been observed since to say".to_owned());
+        }
+        let seen = status.covered * 100.0;
+        let left = format!("{:.1} % ({seen:.1} % of the window was observed)", status.budget_left * 100.0);
+        let all = [("summary", summary(&self.slo)), ("burning", burning.join(", ")), ("budget_left", left)];
         all.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
     }
 
@@ -257,6 +263,18 @@ impl Live {
             pairs: pairs.collect(),
         }
     }
+}
+
+/// Events an hour at which the most urgent pair holds `min_bad` when it begins to burn.
+pub(crate) fn enough_an_hour(slo: &Slo) -> f64 {
+    let largest = slo.burn.iter().map(|pair| pair.factor).fold(0.0, f64::max);
+    slo.min_bad as f64 / (largest * (1.0 - slo.objective))
+}
+
+/// What Weir says of an objective's alerts.
+pub(crate) fn summary(slo: &Slo) -> String {
+    let objective = slo.objective * 100.0;
+    format!("The error budget of `{}` burns ({objective:.4} % of events are to be good)", slo.name())
 }
 
 /// What `weir check` says of an objective: at which share of bad events each pair fires, and how much traffic

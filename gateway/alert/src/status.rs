@@ -90,7 +90,7 @@ impl RuleStatus {
             (false, true) => "inactive",
         };
         let dry_run = rule.config.telling.dry_run;
-        Self { name: rule.name().clone(), promql: crate::promql::of(rule, ""), state, dry_run, alerts }
+        Self { name: rule.name().clone(), promql: rule.promql.clone(), state, dry_run, alerts }
     }
 }
 
@@ -99,7 +99,7 @@ impl EvidenceRecord {
         Self {
             fingerprint: alert.fingerprint(),
             alert: alert.clone(),
-            promql: rule.map(|rule| crate::promql::of(rule, "")).unwrap_or_default(),
+            promql: rule.map(|rule| rule.promql.clone()).unwrap_or_default(),
             window_seconds: rule.map_or(0, |rule| rule.config.window.as_secs()),
             at_firing: at_firing.clone(),
             last: at_firing.clone(),

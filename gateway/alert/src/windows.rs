@@ -1,7 +1,9 @@
 //! The windows of objectives on disk: a file each, so that one that is damaged costs no other.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,11 @@ use crate::files::{Read, read, set_aside, write};
 use crate::metrics::AlertMetrics;
 use crate::slo::Live;
 
-/// What good events are stored after; bad ones are at the next evaluation.
+/// What good events are stored after, and bad ones.
 const EVERY_MS: u64 = 60_000;
+const BAD_EVERY_MS: u64 = 10_000;
+/// Files of objectives that are no more are removed after this long.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 86_400);
 
 /// One file.
 #[derive(Serialize, Deserialize)]
@@ -72,15 +77,38 @@ impl WindowFiles {
         }
         let known: Vec<Key> = engine.lives().iter().map(key_of).collect();
         self.saved_ms.retain(|key, _| known.contains(key));
+        self.forget();
     }
 
-    /// Stores what has changed.
-    pub(crate) fn save(&mut self, engine: &mut Engine, now_ms: u64, metrics: &AlertMetrics, log: &Logger) {
+    /// Removes the files of objectives that nobody has had for long, so that the folder does not grow for
+    /// ever.
+    fn forget(&self) {
+        let known: Vec<PathBuf> = self.saved_ms.keys().map(|key| self.path(key)).collect();
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for file in files.filter(|file| !known.contains(&file.path())) {
+            let age =
+                file.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > FORGOTTEN) {
+                // The next reload tries again.
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
+    /// Stores what has changed, or `all`.
+    pub(crate) fn save(
+        &mut self,
+        (engine, now_ms): (&mut Engine, u64),
+        all: bool,
+        metrics: &AlertMetrics,
+        log: &Logger,
+    ) {
         for live in engine.lives() {
             let key = key_of(live);
             let path = self.path(&key);
             let last = self.saved_ms.entry(key).or_insert(0);
-            if !live.unsaved_bad && now_ms.saturating_sub(*last) < EVERY_MS {
+            let every = if live.unsaved_bad { BAD_EVERY_MS } else { EVERY_MS };
+            if !all && now_ms.saturating_sub(*last) < every {
                 continue;
             }
             *last = now_ms;

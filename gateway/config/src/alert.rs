@@ -7,7 +7,9 @@ use toml::de::DeTable;
 
 use crate::fault::Place;
 use crate::key::{Table, section};
-use crate::kind::{Bool, Count, Entry, List, Number, Pairs, Period, Placed, Selectors, Text, Word, Words};
+use crate::kind::{
+    Bool, Count, Entry, List, Number, Pairs, Period, Placed, Selectors, Text, Word, Words, period,
+};
 use crate::limits::DAY;
 use crate::reader::{At, Reader};
 use crate::section::{Keys, read};
@@ -74,8 +76,8 @@ section! {
         annotations: Vec<At<(String, String)>> = default("{}", Pairs);
         /// Where to read what to do.
         runbook_url: Option<String> = optional("\"https://runbooks.example/low-confidence\"", Text);
-        /// Alerts or objectives that explain this one: while one of them fires for the same model or route,
-        /// nobody is told of this one anew.
+        /// Alerts or objectives that explain this one: while one of them fires, nobody is told of this one
+        /// anew. Of `route`, `model` and `model_version` those labels are to be equal that both have.
         pub(crate) unless: Vec<At<String>> = default("[]", List::up_to(16, Placed(Text)));
         /// True: judged and shown, but nobody is told.
         dry_run: bool = default("false", Bool);
@@ -250,12 +252,27 @@ impl Entry for AlertKeys {
 /// Labels that Weir or whoever receives alerts writes.
 const RESERVED: [&str; 3] = ["alertname", "instance", "slo"];
 
+/// Names of alerts that Weir gives.
+const OURS: [&str; 2] = ["SLOErrorBudgetBurn", "Watchdog"];
+/// Most evaluations in a window: their samples are kept.
+const MOST_LOOKS: u32 = 5000;
+
 impl At<AlertKeys> {
-    pub(crate) fn resolve(self, reader: &mut Reader<'_>) -> Option<AlertRule> {
+    /// `interval`: of evaluations.
+    pub(crate) fn resolve(self, interval: Duration, reader: &mut Reader<'_>) -> Option<AlertRule> {
         let At { value: keys, shown, place } = self;
+        if OURS.contains(&shown.as_str()) {
+            reader.misfit(
+                &place,
+                format!("`{shown}` is what Weir calls an alert of its own (choose another name)"),
+            );
+        }
         let bound = bound(&keys, &place, reader);
         let measure = measure(&keys, &place, reader)?;
         check_bound(&measure, bound.is_some(), &place, reader);
+        if measure.has_window() {
+            check_window(keys.window, interval, &place, reader);
+        }
         fitting(&keys, &measure, &place, reader);
         let has_events = matches!(measure, Measure::Ratio { .. } | Measure::Quantile { .. });
         Some(AlertRule {
@@ -380,6 +397,26 @@ fn bound(keys: &AlertKeys, place: &Place, reader: &mut Reader<'_>) -> Option<(Co
     given.first().copied()
 }
 
+/// A window holds two evaluations or more, and not too many.
+fn check_window(window: Duration, interval: Duration, place: &Place, reader: &mut Reader<'_>) {
+    let (shown, every) = (period(window), period(interval));
+    if window < interval * 2 {
+        let words = format!(
+            "a window of `{shown}` holds no two evaluations, which come every `{every}`, so that \
+                             it never sees an increase (write `{}` or more)",
+            period(interval * 2)
+        );
+        reader.misfit(place, words);
+    } else if window > interval * MOST_LOOKS {
+        let words = format!(
+            "a window of `{shown}` holds over {MOST_LOOKS} evaluations, which come every `{every}` \
+                             (write `{}` or less, or a longer `alerting.interval`)",
+            period(interval * MOST_LOOKS)
+        );
+        reader.misfit(place, words);
+    }
+}
+
 fn check_bound(measure: &Measure, bounded: bool, place: &Place, reader: &mut Reader<'_>) {
     let wants = !matches!(measure, Measure::Condition { .. } | Measure::Absent(_));
     let key = measure.key();
@@ -424,8 +461,8 @@ fn fitting(keys: &AlertKeys, measure: &Measure, place: &Place, reader: &mut Read
         let words = "the part is the whole: the ratio is always 1 (narrow it by `where`, or name `of`)";
         reader.misfit(place, words);
     }
-    if is_ratio && keys.under.is_some() && keys.of.is_some() {
-        let words = "`under` takes the whole from the same histogram (take `of` out)";
+    if is_ratio && keys.under.is_some() && (keys.of.is_some() || !keys.of_where.is_empty()) {
+        let words = "`under` takes the whole from the same series (take `of` and `of_where` out)";
         reader.misfit(place, words);
     }
 }

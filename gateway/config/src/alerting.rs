@@ -26,7 +26,7 @@ section! {
         /// the rules of `weir generate rules`: states are shown here, but nobody is told twice.
         evaluate: bool = default("\"weir\"", Word::of(EVALUATE));
         /// How often rules are evaluated.
-        interval: Duration = default("\"15s\"", Period::new(Duration::from_millis(100), Duration::from_secs(300)));
+        pub(crate) interval: Duration = default("\"15s\"", Period::new(Duration::from_millis(100), Duration::from_secs(300)));
         /// URLs of all peers of an Alertmanager, such as ["http://127.0.0.1:9093"]; [] for none.
         alertmanagers: Vec<At<String>> = default("[]", List::up_to(16, Placed(Collector)));
         /// Headers of whatever is sent to the Alertmanagers. Never shown.

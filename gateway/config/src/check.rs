@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::alert::{AlertKeys, AlertRule};
 use crate::document::File;
@@ -119,11 +120,32 @@ pub(crate) fn idle_plugins(file: &File, reader: &mut Reader<'_>) {
     }
 }
 
+/// Alerts that explain each other would silence each other.
+fn circles(alerts: &[At<AlertKeys>], slos: &[At<SloKeys>], reader: &mut Reader<'_>) {
+    let of_alerts = alerts.iter().map(|alert| (&*alert.shown, &alert.value.unless));
+    let of_slos = slos.iter().map(|slo| (&*slo.shown, &slo.value.unless));
+    let all: HashMap<&str, &Vec<At<String>>> = of_alerts.chain(of_slos).collect();
+    for (name, unless) in &all {
+        for other in unless.iter().filter(|other| other.value != **name) {
+            let (mut seen, mut next) = (HashSet::new(), vec![&*other.value]);
+            while let Some(one) = next.pop() {
+                if seen.insert(one) {
+                    next.extend(all.get(one).into_iter().flat_map(|list| list.iter().map(|u| &*u.value)));
+                }
+            }
+            if seen.contains(name) {
+                let words = "is explained by this one in turn, so that nobody would be told of either";
+                reader.fault(&other.place, format!("{} {words} (take one of them out)", other.shown));
+            }
+        }
+    }
+}
+
 /// Rules and objectives; their names are one space, since both name alerts.
 pub(crate) fn rules(
     alerts: Vec<At<AlertKeys>>,
     slos: Vec<At<SloKeys>>,
-    routes: &[Arc<str>],
+    (routes, interval): (&[Arc<str>], Duration),
     reader: &mut Reader<'_>,
 ) -> (Vec<AlertRule>, Vec<Slo>) {
     let names: Vec<String> =
@@ -142,7 +164,8 @@ pub(crate) fn rules(
             known("alert or objective", other, &other.value, &names, reader);
         }
     }
-    let alerts = alerts.into_iter().filter_map(|alert| alert.resolve(reader)).collect();
+    circles(&alerts, &slos, reader);
+    let alerts = alerts.into_iter().filter_map(|alert| alert.resolve(interval, reader)).collect();
     let slos = slos.into_iter().filter_map(|slo| slo.resolve(routes, reader)).collect();
     (alerts, slos)
 }

@@ -102,7 +102,7 @@ impl File {
         let tracing = self.tracing.resolve(base, reader);
         let prediction_log = self.prediction_log.resolve(base, &names, tracing.otlp.is_some(), reader);
         let alerting = self.alerting;
-        let (alerts, slos) = check::rules(self.alert, self.slo, &names, reader);
+        let (alerts, slos) = check::rules(self.alert, self.slo, (&names, alerting.interval), reader);
         let told: Vec<&str> =
             alerts.iter().map(|a| &*a.name).chain(slos.iter().map(|s| &**s.name())).collect();
         let alerting = alerting.resolve(base, &told, reader);

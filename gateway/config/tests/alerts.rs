@@ -99,6 +99,10 @@ fn a_rule_that_says_too_little_or_too_much_is_refused() {
         ("rate = \"a\"\nabove = 1\nlabels = { \"a-b\" = \"z\" }", "`a-b` is no label"),
         ("rate = \"a\"\nabove = 1\nwhere = { route = [] }", "an empty list selects nothing"),
         ("rate = \"a\"\nabove = 1\nwindow = \"7h\"", "out of bounds (from `1s` to `6h`)"),
+        (
+            "rate = \"a\"\nabove = 1\nwindow = \"20s\"",
+            "a window of `20s` holds no two evaluations, which come every `15s`",
+        ),
     ] {
         let faults = refused(&format!("[alert.x]\n{text}\n"));
         assert!(faults.iter().any(|fault| fault.contains(message)), "{text}\n{faults:#?}\n{message}");
@@ -177,6 +181,16 @@ fn an_objective_that_cannot_work_is_refused() {
         let faults = refused(&format!("[slo.x]\n{text}\n"));
         assert!(faults.iter().any(|fault| fault.contains(message)), "{text}\n{faults:#?}\n{message}");
     }
+    let circle = "[alert.a]\nrate = \"a\"\nabove = 1\nunless = [\"b\"]\n[alert.b]\nrate = \"a\"\nabove = 1\nunless = [\"x\"]\n\
+                  [slo.x]\nobjective = 0.9\nunless = [\"a\"]";
+    let circle = refused(circle);
+    assert_eq!(
+        circle.iter().filter(|fault| fault.contains("is explained by this one in turn")).count(),
+        3,
+        "{circle:?}"
+    );
+    let ours = refused("[alert.Watchdog]\nrate = \"a\"\nabove = 1");
+    assert!(ours[0].contains("`Watchdog` is what Weir calls an alert of its own"), "{ours:?}");
     let twice = refused("[slo.x]\nobjective = 0.9\n[alert.x]\nrate = \"a\"\nabove = 1");
     assert!(twice.iter().any(|fault| fault.contains("an alert is named `x` already")), "{twice:?}");
 }

@@ -31,7 +31,7 @@ pub enum Aim {
     /// `weir_decode_errors_total` counts, good is what gave rows on both sides. No event is what says nothing
     /// of that: a side longer than what is kept of it, a side with nothing to read (metadata, a probe), a
     /// route without a protocol, and whatever was not a success, even if its request cannot be read. A client
-    /// whose garbage the model refuses must not use up a budget that is about Weir reading what models accept.
+    /// whose garbage the model refuses must not use up a budget about reading what models accept.
     /// `client_errors` and `cancelled` therefore do not apply.
     Decodable,
     /// A judged row comes while this condition of this plugin is not active for its route and model.

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_alert::delivery::{Tried, try_once};
+use weir_alert::{GenerateOptions, generate};
 use weir_telemetry::log::Logger;
 
 use super::say;
-use crate::cli::{AlertCommand, CliError};
+use crate::cli::{AlertCommand, CliError, RulesArgs};
 use crate::generation::Source;
 use crate::house::House;
 
@@ -17,6 +18,22 @@ pub(crate) fn run(command: AlertCommand) -> Result<ExitCode, CliError> {
     match command {
         AlertCommand::Test { name, config } => test(&name, config.config),
     }
+}
+
+/// Prints the rules of a configuration for Prometheus.
+pub(crate) fn rules(args: RulesArgs) -> Result<(), CliError> {
+    let loaded = Source::new(args.config.config).load()?;
+    let house = House::build(&loaded.config, Logger::discard())?;
+    let prepared = house.prepare(loaded, 1)?;
+    let alerts = match (args.alerts, args.no_alerts) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    let options = GenerateOptions { scope: args.scope, alerts };
+    let text = generate(&prepared.orders.plan, &prepared.loaded.config, &options);
+    say(text.trim_end());
+    Ok(())
 }
 
 /// Sends an alert as the rule would, marked as a test, to every receiver once.

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 
 use crate::cli::{CliError, GenerateCommand};
 
-/// Prints what is generated from the configuration's one definition.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of every command")]
-pub(crate) fn generate(command: &GenerateCommand) -> Result<ExitCode, CliError> {
+/// Prints what is generated from the one definition of the configuration's keys, or from a configuration.
+pub(crate) fn generate(command: GenerateCommand) -> Result<ExitCode, CliError> {
     match command {
         GenerateCommand::Schema => say(weir_config::schema().trim_end()),
         GenerateCommand::Config => say(weir_config::DEFAULT.trim_end()),
+        GenerateCommand::Rules(args) => alert::rules(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

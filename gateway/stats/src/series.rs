@@ -42,6 +42,11 @@ impl Series {
         Self { keep_ms, samples: VecDeque::new(), resets: VecDeque::new(), last_ms: None }
     }
 
+    /// Keeps what comes from now on, and what is kept already, for longer; never for shorter.
+    pub fn keep_longer(&mut self, keep_ms: u64) {
+        self.keep_ms = self.keep_ms.max(keep_ms);
+    }
+
     /// Adds a sample; one that is not later than the last sample or marker is ignored.
     pub fn push(&mut self, at_ms: i64, value: f64) {
         if !self.move_on(at_ms) {
@@ -105,6 +110,17 @@ impl Series {
     /// By how much a counter rose in the window of `window_ms` that ends at `at_ms`, extrapolated to the
     /// whole of it; `None` of fewer than two samples.
     pub fn increase(&self, at_ms: i64, window_ms: u64) -> Option<f64> {
+        self.rise(at_ms, window_ms).map(|(rise, factor)| rise * factor)
+    }
+
+    /// `increase` a second.
+    pub fn rate(&self, at_ms: i64, window_ms: u64) -> Option<f64> {
+        self.rise(at_ms, window_ms).map(|(rise, factor)| rise * (factor / (window_ms as f64 / 1000.0)))
+    }
+
+    /// By how much it rose between the outermost samples of a window, and how many times as much it would
+    /// have risen in the whole of it.
+    fn rise(&self, at_ms: i64, window_ms: u64) -> Option<(f64, f64)> {
         let range = self.within(at_ms, window_ms);
         let steps = range.len().checked_sub(1).filter(|steps| *steps > 0)?;
         let (first, last) = (self.samples.get(range.start)?, self.samples.get(range.end - 1)?);
@@ -124,12 +140,7 @@ impl Series {
         // added.
         let beyond = |gap: f64| if gap < average * 1.1 { gap } else { average / 2.0 };
         let whole = sampled + beyond(to_start) + beyond(seconds(last.at_ms, at_ms));
-        Some(rise * (whole / sampled))
-    }
-
-    /// `increase` a second.
-    pub fn rate(&self, at_ms: i64, window_ms: u64) -> Option<f64> {
-        self.increase(at_ms, window_ms).map(|increase| increase / (window_ms as f64 / 1000.0))
+        Some((rise, whole / sampled))
     }
 
     /// Places of the samples in a window, both of whose ends belong to it.

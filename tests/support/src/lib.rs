@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use gateway::{Gateway, with_ports};
 pub use logs::Logs;
 pub use patient::Patient;
+pub use rustix::process::Signal;
 pub use scrape::Scrape;
 pub use upstream::{Deaf, Server, Upstream, ok, ok_json};
 pub use wire::{Message, Wire};

@@ -27,6 +27,8 @@ pub(super) struct Peer {
     /// It may be another by now: it is asked before anything is sent.
     doubt: bool,
     hold: Hold,
+    /// When there last was a picture.
+    offered: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -123,7 +125,7 @@ impl Entry {
 impl Peer {
     pub(super) fn new(timing: Timing) -> Self {
         let (entries, hold) = (BTreeMap::new(), Hold::default());
-        Self { timing, entries, incarnation: None, seen: None, doubt: true, hold }
+        Self { timing, entries, incarnation: None, seen: None, doubt: true, hold, offered: None }
     }
 
     pub(super) fn set_timing(&mut self, timing: Timing) {
@@ -132,6 +134,7 @@ impl Peer {
 
     /// Takes the whole picture. What fired and is in it no more has ended, even if nobody says so.
     pub(super) fn offer(&mut self, picture: &Picture, now: Now) -> Lost {
+        self.offered = Some(now.at);
         for (fingerprint, alert) in &picture.resolved {
             self.end(*fingerprint, alert, now);
         }
@@ -206,10 +209,15 @@ impl Peer {
 
     /// What to do now. A peer about to be left (`ending`) is tried again without waiting.
     pub(super) fn next(&mut self, now: Now, ending: bool) -> Step {
-        let mut due: Vec<_> =
-            self.entries.iter().filter(|(_, e)| e.due().is_some_and(|at| at <= now.at)).collect();
+        // Nobody evaluates any more: what fires is not kept alive, a watchdog least of all.
+        let lifetime = Duration::from_millis(self.timing.lifetime_ms);
+        let abandoned = self.offered.is_some_and(|at| at + lifetime < now.at);
+        let speaks = |entry: &Entry| !abandoned || entry.ended.is_some();
+        let is_due = |entry: &Entry| speaks(entry) && entry.due().is_some_and(|at| at <= now.at);
+        let mut due: Vec<_> = self.entries.iter().filter(|(_, entry)| is_due(entry)).collect();
         if due.is_empty() {
-            return Step::Wait(self.entries.values().filter_map(Entry::due).min());
+            let next = self.entries.values().filter(|entry| speaks(entry)).filter_map(Entry::due).min();
+            return Step::Wait(next);
         }
         if let Some(until) = self.hold.until(now, ending) {
             return Step::Wait(Some(until));

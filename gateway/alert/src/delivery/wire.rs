@@ -33,10 +33,11 @@ pub(super) fn alerts(batch: &Batch, unix_ms: u64, lifetime_ms: u64) -> Bytes {
     let posted = batch.items.iter().map(|item| Posted {
         labels: pairs(&item.alert.labels),
         annotations: pairs(&item.alert.annotations),
-        starts_at: rfc3339(item.alert.starts_at_ms),
+        // The clock may have been set back since: nothing begins or has ended in the future.
+        starts_at: rfc3339(item.alert.starts_at_ms.min(unix_ms)),
         ends_at: rfc3339(match item.form {
             Form::Firing => unix_ms + lifetime_ms,
-            Form::Resolved => item.alert.ends_at_ms.unwrap_or(unix_ms),
+            Form::Resolved => item.alert.ends_at_ms.unwrap_or(unix_ms).min(unix_ms),
         }),
         generator_url: link(&item.alert.generator_url),
     });

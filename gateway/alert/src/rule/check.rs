@@ -19,23 +19,18 @@ pub(super) fn rule(config: &AlertRule, catalogue: &Catalogue) -> Result<Rule, Ve
     let known = found_labels(config, query.as_ref());
     let words = words(&config.telling, &known, &mut faults);
     match query {
-        Some(query) if faults.is_empty() => Ok(Rule { config: config.clone(), query, words }),
+        Some(query) if faults.is_empty() => Ok(Rule::new(config.clone(), query, words)),
         _ => Err(faults),
     }
 }
 
 /// The labels of what a rule finds.
-fn found_labels(config: &AlertRule, query: Option<&Query>) -> BTreeSet<String> {
+pub(super) fn found_labels(config: &AlertRule, query: Option<&Query>) -> BTreeSet<String> {
     match query {
         Some(Query::Gauge { of, aggregate: None } | Query::Condition { of, .. }) => {
             of.spec.labels.iter().map(ToString::to_string).collect()
         }
-        Some(Query::Absent(of)) => of
-            .selectors
-            .iter()
-            .filter(|(_, s)| !s.negated && s.values.len() == 1)
-            .map(|(_, s)| s.label.clone())
-            .collect(),
+        Some(Query::Absent(of)) => of.told_when_absent().map(|s| s.label.clone()).collect(),
         _ => config.by.iter().cloned().collect(),
     }
 }
@@ -164,7 +159,7 @@ impl Check<'_> {
         let selectors: Vec<_> = selectors.collect();
         for (_, selector) in &selectors {
             let table = if selector.negated { "not" } else { table };
-            self.label_values(selector, table);
+            self.label_values(&spec.name, selector, table);
         }
         let by = self.groups(spec);
         (self.faults.len() == before).then(|| Pick { spec: spec.clone(), selectors, by })
@@ -221,8 +216,8 @@ impl Check<'_> {
     }
 
     /// Values of a label that can only have some.
-    fn label_values(&mut self, selector: &Selector, table: &str) {
-        let Some(known) = catalogue::values(&selector.label) else { return };
+    fn label_values(&mut self, metric: &str, selector: &Selector, table: &str) {
+        let Some(known) = catalogue::values(metric, &selector.label) else { return };
         for value in selector.values.iter().filter(|value| !known.contains(&value.as_str())) {
             let all = known.iter().filter(|v| !v.is_empty()).copied().collect::<Vec<_>>().join(", ");
             let words = format!("`{}` is never `{value}` (it is one of: {all})", selector.label);

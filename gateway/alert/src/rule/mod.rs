@@ -6,9 +6,10 @@ mod query;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_config::{AlertRule, Config, Misfit, Slo, Telling};
+use weir_config::{AlertRule, Compare, Config, Misfit, Slo, Telling};
 
 use crate::catalogue::Catalogue;
+use crate::store::Store;
 use crate::template::Template;
 
 pub(crate) use query::{Pick, Query};
@@ -19,11 +20,36 @@ pub struct Rule {
     pub(crate) config: AlertRule,
     pub(crate) query: Query,
     pub(crate) words: Words,
+    /// What it asks, as people read it.
+    pub(crate) promql: String,
 }
 
 impl Rule {
+    pub(crate) fn new(config: AlertRule, query: Query, words: Words) -> Self {
+        let mut rule = Self { config, query, words, promql: String::new() };
+        rule.promql = crate::promql::of(&rule, "");
+        rule
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// Whether everything it looks back on has been seen.
+    pub(crate) fn is_known(&self, store: &Store, at_ms: u64) -> bool {
+        let window = self.config.window.as_millis() as u64;
+        !self.config.measure.has_window() || store.knows(self.query.picks(), at_ms as i64, window)
+    }
+
+    /// Whether it holds when little is counted, as it is at the beginning.
+    pub(crate) fn is_about_little(&self) -> bool {
+        let little = matches!(self.config.bound, Some((Compare::Below | Compare::Equals, _)));
+        little && matches!(self.query, Query::Rate(_) | Query::Increase(_))
+    }
+
+    /// The labels of what it finds, as far as they are not empty.
+    pub(crate) fn found_labels(&self) -> BTreeSet<String> {
+        check::found_labels(&self.config, Some(&self.query))
     }
 }
 
@@ -77,6 +103,11 @@ impl Plan {
             }
         }
         if misfits.is_empty() { Ok(plan) } else { Err(misfits) }
+    }
+
+    /// The rules, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// What each rule and objective has to say of itself that is no fault: one line each.

@@ -20,6 +20,12 @@ impl Pick {
     pub(crate) fn takes(&self, labels: &[Arc<str>]) -> bool {
         self.selectors.iter().all(|(at, selector)| selector.takes(labels.get(*at).map_or("", |v| v)))
     }
+
+    /// The labels that `absent` can tell: of which one value is meant.
+    pub(crate) fn told_when_absent(&self) -> impl Iterator<Item = &Selector> {
+        let selectors = self.selectors.iter().map(|(_, selector)| selector);
+        selectors.filter(|selector| !selector.negated && selector.values.len() == 1)
+    }
 }
 
 /// A query; what it compares with is the rule's.
