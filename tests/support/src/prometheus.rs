@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::nobody;
-use crate::peer::{Peer, ask};
+use crate::peer::{Peer, ask, get};
+use crate::{eventually, nobody};
 
 /// Scrapes one target four times a second.
 #[derive(Debug)]
@@ -45,6 +45,18 @@ impl Prometheus {
         let mut peer = Peer::start(&mut command);
         peer.await_ready(address, "/-/ready");
         Self { _peer: peer, address }
+    }
+
+    /// Waits until it knows whom to tell: what fires before is told to nobody for a minute.
+    ///
+    /// # Panics
+    /// It does not come to know.
+    #[track_caller]
+    pub fn await_alertmanager(&self) {
+        eventually("an Alertmanager to tell", || {
+            let page = get(self.address, "/api/v1/alertmanagers")?.json();
+            page["data"]["activeAlertmanagers"].as_array().is_some_and(|all| !all.is_empty()).then_some(())
+        });
     }
 
     /// The data of an answer of its API.
