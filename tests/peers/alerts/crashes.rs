@@ -101,6 +101,21 @@ fn an_alertmanager_that_is_killed_while_an_alert_fires_has_it_again_as_it_was() 
 }
 
 #[test]
+fn an_alert_that_ends_while_alertmanager_is_away_is_called_off_once_it_is_back() {
+    if is_skipped("Alertmanager") {
+        return;
+    }
+    let mut scene = Scene::set();
+    let since = scene.is_called();
+    scene.alertmanager.await_stored();
+    scene.alertmanager.kill();
+    scene.patient.gets_well();
+    eventually("its end", || (!scene.knows_of_it()).then_some(()));
+    scene.alertmanager.start_again();
+    scene.is_called_off(&since, &["ModelNotLoaded"]);
+}
+
+#[test]
 fn a_gateway_that_is_killed_while_alertmanager_is_away_tells_it_what_it_missed() {
     if is_skipped("Alertmanager") {
         return;
