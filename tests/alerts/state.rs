@@ -78,13 +78,11 @@ fn state_that_cannot_be_read_is_kept_and_said_and_everything_begins_anew() {
     pager.await_told("firing", "ModelNotLoaded");
     assert_eq!(gateway.post("/predict", "{}").status(), 503);
     await_stored(&gateway, true);
-    let windows = eventually("the windows of the objective", || {
-        let entries = fs::read_dir(state(&gateway).join("slo")).ok()?.filter_map(Result::ok);
-        let mut files =
-            entries.map(|entry| entry.path()).filter(|path| path.extension() == Some("json".as_ref()));
-        files.next()
-    });
-    gateway.kill();
+    // The end stores everything.
+    gateway.terminate();
+    gateway.wait();
+    let windows = fs::read_dir(state(&gateway).join("slo")).expect("the windows of objectives are stored");
+    let windows = windows.map(|entry| entry.expect("it is readable").path()).next().expect("there is one");
     let alerts = state(&gateway).join("alerts.json");
     fs::write(&alerts, "{\"version\": 1, \"engine\"").expect("it is torn");
     fs::write(&windows, "not even JSON").expect("it is torn");

@@ -26,8 +26,8 @@ fn a_gateway_that_is_gone_is_told_by_prometheus_to_the_same_alertmanager() {
     let rules = state.path().join("rules.yml");
     let mut generate = Command::new(WEIR);
     let written = output(generate.args(["generate", "rules", "--config"]).arg(&config));
-    // A test does not wait for a minute, but longer than Prometheus takes to begin: it finds targets and whom to
-    // tell after five seconds, and until then a gateway is missing.
+    // A test does not wait for a minute, but longer than Prometheus takes to begin: it finds targets and whom
+    // to tell after five seconds, and until then a gateway is missing.
     std::fs::write(&rules, written.replace("for: 1m", "for: 10s")).expect("they can be written");
     let sections = format!(
         "rule_files: [\"{}\"]\nalerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{}\"]\n",
