@@ -14,8 +14,9 @@ use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Counter, Family, Points, Registry, priority};
 
 use crate::alert::Fingerprint;
+use crate::common::Common;
 use crate::delivery::{Delivery, DeliveryMetrics, Prepared, SavedDelivery};
-use crate::engine::{Common, Engine, Input, Outcome, Saved};
+use crate::engine::{Engine, Input, Outcome, Saved};
 use crate::events::EVENTS;
 use crate::judged::{EXCHANGES, Judged, ROWS};
 use crate::metrics::AlertMetrics;
