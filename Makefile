@@ -32,7 +32,7 @@ test: lint plugins ## every test that needs no server of somebody else's
 	cargo test --manifest-path plugins/Cargo.toml --workspace --locked
 	python3 -m unittest discover -s tests/bench
 
-test-peers: plugins ## the tests with real servers: FastAPI, MLflow, MLServer, Prometheus, Phoenix and other receivers of traces
+test-peers: plugins ## the tests with real servers: FastAPI, MLflow, MLServer, Prometheus, Alertmanager, Phoenix and other receivers of traces
 	tests/support/peers.sh
 	WEIR_PEERS=1 cargo test --locked --test fastapi --test peers -- --nocapture
 

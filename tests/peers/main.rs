@@ -1,7 +1,8 @@
 //! Real model servers behind Weir: a client gets what the server itself answers, and the metrics say what the
-//! answers said. Real receivers of traces: they have each trace whole. Runs where `WEIR_PEERS` is set;
-//! `tests/support/peers.sh` installs the servers.
+//! answers said. Real receivers of traces: they have each trace whole. A real Alertmanager: it calls somebody
+//! once. Runs where `WEIR_PEERS` is set; `tests/support/peers.sh` installs the servers.
 
+mod alerts;
 mod mlflow;
 mod mlserver;
 mod tracing;

@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
-# The real servers of tests/fastapi.rs and tests/peers, from nothing: Prometheus from Debian; FastAPI, MLflow, MLServer, the
-# OpenTelemetry SDK, Phoenix, OtelTap and Rotel from PyPI, each into an environment of its own under .peers. Does only what is
-# missing.
+# The real servers of tests/fastapi.rs and tests/peers, from nothing: Prometheus and Alertmanager from Debian; FastAPI, MLflow,
+# MLServer, the OpenTelemetry SDK, Phoenix, OtelTap and Rotel from PyPI, each into an environment of its own under .peers. Does only
+# what is missing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
+# PACKAGE PROGRAM...: a package of Debian, if one of its programs is missing.
+programs() {
+    local package=$1 program missing=
+    for program in "${@:2}"; do command -v "$program" >/dev/null || missing=$program; done
+    [[ -n $missing ]] || return 0
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-        echo "peers.sh: no prometheus and promtool (install them, or run this as root on Debian)" >&2
+        echo "peers.sh: no $missing (install $package, or run this as root on Debian)" >&2
         exit 1
     fi
     apt-get update -q >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends prometheus >&2
-fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$package" >&2
+}
+
+programs prometheus prometheus promtool
+programs prometheus-alertmanager prometheus-alertmanager
 
 # NAME REQUIREMENTS: an environment that is made anew when its requirements change.
 environment() {

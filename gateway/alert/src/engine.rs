@@ -29,6 +29,9 @@ const REMEMBERED: usize = 256;
 const PATIENCE_MS: u64 = 300_000;
 /// How long one of an objective does: its windows fill slowly.
 const SLO_PATIENCE_MS: u64 = 6 * 3_600_000;
+/// What is measured so soon after the start may be what is taken for granted until somebody has looked: an
+/// endpoint is ready until it was probed, which takes two seconds at most unless told otherwise.
+const SETTLING_MS: u64 = 5000;
 /// Labels that say what an alert is about: one explains another only if those they share are equal.
 pub(crate) const SCOPE: [&str; 3] = ["route", "model", "model_version"];
 
@@ -208,8 +211,15 @@ impl Engine {
                 seen.found.clear();
             }
             let machine = self.machines.entry(rule.name().clone()).or_default();
-            let patient = input.at_ms.saturating_sub(self.started_ms) < PATIENCE_MS;
-            let now = Moment { at_ms: input.at_ms, generation: input.generation, patient, young };
+            let since = input.at_ms.saturating_sub(self.started_ms);
+            // What is not over a window may not have been looked at yet.
+            let young = young || since < SETTLING_MS;
+            let now = Moment {
+                at_ms: input.at_ms,
+                generation: input.generation,
+                patient: since < PATIENCE_MS,
+                young,
+            };
             machine.step(&seen.found, &seen.measured, holds(rule), now);
             for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
                 all.push(self.common.firing(

@@ -236,6 +236,28 @@ impl Gateway {
         self.signal(Signal::TERM);
     }
 
+    /// Ends at once, as in a power cut, and starts anew with the same configuration.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self, binary: &str) {
+        self.kill();
+        self.restart(binary);
+    }
+
+    /// Ends at once, as in a power cut.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// After its end: starts anew with the same configuration, whose state it finds.
+    #[track_caller]
+    pub fn restart(&mut self, binary: &str) {
+        let folder = self.folder.take();
+        *self = Self::start_at(binary, &self.config.clone());
+        self.folder = folder;
+    }
+
     /// SIGHUP: reload.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);

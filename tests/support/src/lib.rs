@@ -1,10 +1,13 @@
 //! What the tests of the binary share: the binary itself, both ends of a connection, and strict readers of
 //! what it says.
 
+pub mod alertmanager;
 pub mod collector;
 mod gateway;
 pub mod h2;
 mod logs;
+pub mod pager;
+mod patient;
 pub mod peer;
 pub mod prometheus;
 pub mod scrape;
@@ -16,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use gateway::{Gateway, with_ports};
 pub use logs::Logs;
+pub use patient::Patient;
 pub use rustix::process::Signal;
 pub use scrape::Scrape;
 pub use upstream::{Deaf, Server, Upstream, ok, ok_json};

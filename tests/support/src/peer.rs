@@ -65,6 +65,20 @@ impl Peer {
         });
     }
 
+    /// Nothing of it runs until [`Peer::thaw`]: whoever asks it waits.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process_group(group.expect("a process id is not 0"), signal).expect("the process is there");
+    }
+
     /// What it wrote so far, to either output.
     pub fn output(&self) -> String {
         let said = std::fs::read(self.output.path()).unwrap_or_default();

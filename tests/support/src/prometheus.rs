@@ -24,10 +24,16 @@ impl Prometheus {
     /// It does not come to serve.
     #[track_caller]
     pub fn start(folder: &Path, target: SocketAddr, flags: &[&str]) -> Self {
+        Self::start_with(folder, target, flags, "")
+    }
+
+    /// As [`Prometheus::start`], with further sections of its configuration.
+    #[track_caller]
+    pub fn start_with(folder: &Path, target: SocketAddr, flags: &[&str], sections: &str) -> Self {
         let address = nobody();
         let config = folder.join("prometheus.yml");
         let text = format!(
-            "global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\nscrape_configs:\n  - job_name: weir\n    static_configs:\n      - targets: [\"{target}\"]\n"
+            "{sections}global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\n  evaluation_interval: 250ms\nscrape_configs:\n  - job_name: weir\n    static_configs:\n      - targets: [\"{target}\"]\n"
         );
         std::fs::write(&config, text).expect("the configuration can be written");
         let mut command = Command::new("prometheus");

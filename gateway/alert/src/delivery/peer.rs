@@ -307,6 +307,12 @@ impl Peer {
         }
     }
 
+    /// How many alerts the next request would be about.
+    pub(super) fn due(&self, now: Now) -> u64 {
+        let due = |entry: &&Entry| entry.due().is_some_and(|at| at <= now.at);
+        self.entries.values().filter(due).take(LARGEST_BATCH).count() as u64
+    }
+
     /// How many alerts it has yet to be told of.
     pub(super) fn waiting(&self) -> u64 {
         self.entries.values().filter(|entry| entry.waits()).count() as u64

@@ -271,6 +271,8 @@ impl Seat {
                 true
             }
             Err(failure) => {
+                // What was asked for their sake was not told.
+                self.cells.ended(Outcome::Failed, peer.due(now));
                 peer.failed(None, failure.reached, now, fastrand::f64());
                 self.note_failure(&mut state, &failure, now);
                 false
