@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use weir_config::{Burn, Severity, Slo};
+use weir_exchange::status::ObjectiveBrief;
 use weir_stats::slo::{EventLog, Pair, PairState, RestoreError, Snapshot, Sum, budget_left, burn, judge};
 
 use crate::evaluate::{Counts, Found};
@@ -275,6 +276,20 @@ pub(crate) fn enough_an_hour(slo: &Slo) -> f64 {
 pub(crate) fn summary(slo: &Slo) -> String {
     let objective = slo.objective * 100.0;
     format!("The error budget of `{}` burns ({objective:.4} % of events are to be good)", slo.name())
+}
+
+impl SloStatus {
+    /// In a line.
+    pub(crate) fn brief(&self) -> ObjectiveBrief {
+        ObjectiveBrief {
+            name: self.name.clone(),
+            objective: self.objective,
+            good: self.good,
+            bad: self.bad,
+            budget_left: self.budget_left,
+            burning: self.pairs.iter().any(|pair| pair.burning),
+        }
+    }
 }
 
 /// What `weir check` says of an objective: at which share of bad events each pair fires, and how much traffic
