@@ -10,7 +10,7 @@ use weir_exchange::ConditionState;
 use weir_telemetry::Points;
 
 use crate::alert::{Alert, Fingerprint};
-use crate::evaluate::{Found, look};
+use crate::evaluate::{Found, found, look};
 use crate::machine::{Active, Evidence, Holds, Machine, Moment, State};
 use crate::rule::{Plan, Query, Rule, Words};
 use crate::slo::Live;
@@ -207,7 +207,10 @@ impl Engine {
 
     fn rules_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
         let mut all = Vec::new();
+        let interval_ms = self.interval_ms();
         for rule in &self.rules {
+            let machine = self.machines.entry(rule.name().clone()).or_default();
+            let look = if machine.waits() { look } else { found };
             let mut seen = look(rule, &self.store, input.at_ms as i64);
             if let Query::Condition { plugin, condition, .. } = &rule.query {
                 seen.found
@@ -215,12 +218,8 @@ impl Engine {
                     .for_each(|found| tell_value(found, plugin, condition, input.conditions));
             }
             let window = rule.config.window.as_millis() as u64;
-            let patience = PATIENCE_MS.max(if rule.config.measure.has_window() {
-                window + 2 * self.interval_ms()
-            } else {
-                0
-            });
-            let machine = self.machines.entry(rule.name().clone()).or_default();
+            let patience =
+                PATIENCE_MS.max(if rule.config.measure.has_window() { window + 2 * interval_ms } else { 0 });
             // Until its window has been seen whole, a value that does not hold proves nothing.
             let young =
                 rule.config.measure.has_window() && input.at_ms.saturating_sub(self.started_ms) < window;

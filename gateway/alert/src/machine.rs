@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Fingerprint;
@@ -93,10 +94,10 @@ impl Machine {
         holds: Holds,
         now: Moment,
     ) -> Vec<Active> {
-        let mut there = Vec::with_capacity(found.len());
+        let mut there = HashSet::with_capacity(found.len());
         for one in found {
             let fingerprint = Fingerprint::of(&one.labels);
-            there.push(fingerprint);
+            there.insert(fingerprint);
             let evidence = Evidence {
                 value: one.value.is_finite().then_some(one.value),
                 counts: one.counts,
@@ -109,7 +110,7 @@ impl Machine {
             active.keep_since_ms = None;
             active.restored = false;
         }
-        let measured: Vec<Fingerprint> = measured.iter().map(Fingerprint::of).collect();
+        let measured: HashSet<Fingerprint> = measured.iter().map(Fingerprint::of).collect();
         let mut ended = Vec::new();
         self.active.retain(|fingerprint, active| {
             if there.contains(fingerprint) {
@@ -136,6 +137,11 @@ impl Machine {
             }
         }
         ended
+    }
+
+    /// Whether an alert from before a restart waits to be measured: nobody else asks what was.
+    pub(crate) fn waits(&self) -> bool {
+        self.active.values().any(|active| active.restored)
     }
 
     /// What is pending or firing.
