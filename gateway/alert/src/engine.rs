@@ -11,7 +11,7 @@ use weir_telemetry::Points;
 
 use crate::alert::{Alert, Fingerprint};
 use crate::common::{Common, Firing};
-use crate::evaluate::{Counts, Found, look};
+use crate::evaluate::{Counts, Found, found, look};
 use crate::machine::{Active, Evidence, Holds, Machine, Moment, State};
 use crate::rule::{Plan, Query, Rule, Words};
 use crate::slo::Live;
@@ -197,6 +197,8 @@ impl Engine {
     fn rules_firing(&mut self, input: &Input<'_>) -> Vec<Firing> {
         let mut all = Vec::new();
         for rule in &self.rules {
+            let machine = self.machines.entry(rule.name().clone()).or_default();
+            let look = if machine.waits() { look } else { found };
             let mut seen = look(rule, &self.store, input.at_ms as i64);
             if let Query::Condition { plugin, condition, .. } = &rule.query {
                 let said = Said { plugin, condition, all: input.conditions };
@@ -210,7 +212,6 @@ impl Engine {
             if young && rule.is_about_little() {
                 seen.found.clear();
             }
-            let machine = self.machines.entry(rule.name().clone()).or_default();
             let since = input.at_ms.saturating_sub(self.started_ms);
             // What is not over a window may not have been looked at yet.
             let young = young || since < SETTLING_MS;

@@ -326,7 +326,7 @@ pub(crate) fn notes(slo: &Slo) -> Vec<String> {
 }
 
 /// Four significant digits, without zeros at the end.
-fn short_number(x: f64) -> String {
+pub(crate) fn short_number(x: f64) -> String {
     let digits = (3 - x.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{x:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
