@@ -212,15 +212,10 @@ impl Engine {
             if young && rule.is_about_little() {
                 seen.found.clear();
             }
-            let since = input.at_ms.saturating_sub(self.started_ms);
-            // What is not over a window may not have been looked at yet.
-            let young = young || since < SETTLING_MS;
-            let now = Moment {
-                at_ms: input.at_ms,
-                generation: input.generation,
-                patient: since < PATIENCE_MS,
-                young,
-            };
+            let since_start = input.at_ms.saturating_sub(self.started_ms);
+            let settling = !rule.config.measure.has_window() && since_start < SETTLING_MS;
+            let (patient, young) = (since_start < PATIENCE_MS, young || settling);
+            let now = Moment { at_ms: input.at_ms, generation: input.generation, patient, young };
             machine.step(&seen.found, &seen.measured, holds(rule), now);
             for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
                 all.push(self.common.firing(
