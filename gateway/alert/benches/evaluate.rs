@@ -21,7 +21,7 @@ const INTERVAL_MS: u64 = 15_000;
 
 fn main() {
     report("no rules; 100 objectives", "");
-    report("1000 rules, each of a route; 100 objectives", &rules(|form, route| of_route(form, route)));
+    report("1000 rules, each of a route; 100 objectives", &rules(of_route));
     report("1000 rules, each by route; 100 objectives", &rules(|form, _| by_route(form)));
 }
 

@@ -1,4 +1,5 @@
-//! Everything that is decided at an evaluation. No clock, no file, no network: time and samples are arguments.
+//! Everything that is decided at an evaluation. No clock, no file, no network: time and samples are
+//! arguments.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -128,8 +129,8 @@ impl Engine {
         engine
     }
 
-    /// Goes on with other rules. What fires under a rule that is gone, or under labels it has no more, ends at
-    /// the next evaluation.
+    /// Goes on with other rules. What fires under a rule that is gone, or under labels it has no more, ends
+    /// at the next evaluation.
     pub fn replace(&mut self, plan: Plan, common: Common) {
         let other_interval = common.alerting.interval != self.common.alerting.interval;
         self.common = common;

@@ -96,8 +96,8 @@ impl Store {
         }
     }
 
-    /// Takes one sample of one series, or (`None`) its end, as a replay of what a scraper saw does: nothing is
-    /// concluded of other series, and a counter begins at its first sample, not at 0.
+    /// Takes one sample of one series, or (`None`) its end, as a replay of what a scraper saw does: nothing
+    /// is concluded of other series, and a counter begins at its first sample, not at 0.
     pub fn push(&mut self, at_ms: i64, metric: &str, labels: &Arc<[Arc<str>]>, value: Option<&Value>) {
         let Some(track) = self.tracks.get_mut(metric) else { return };
         match value {
