@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weir_config::Aggregate;
-use weir_stats::series::{Series, quantile};
+use weir_stats::series::quantile;
 
 use crate::rule::{Pick, Query, Rule};
-use crate::store::{LOOKBACK_MS, Labels, Line, Store};
+use crate::store::{Counted, LOOKBACK_MS, Labels, Line, Store};
 
 /// One label set for which a rule holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +119,7 @@ impl<'a> Asked<'a> {
         line.value.increase(self.at_ms, self.window_ms)
     }
 
-    fn rate(&self, series: &Series) -> Option<f64> {
+    fn rate(&self, series: &Counted) -> Option<f64> {
         series.rate(self.at_ms, self.window_ms)
     }
 
