@@ -68,6 +68,9 @@ for bins in [2, 3, 5, 10, 10, 20, 50, 250]:
         points = sorted(random.uniform(-100, 100) for _ in range(bins))
         say("wasserstein", [points, a, b], [stats.wasserstein_distance(points, points, p, q)])
         spread = lambda c: [i for i, x in enumerate(c) for _ in range(x)]
+        ks = stats.ks_2samp(spread(a), spread(b), method="asymp").statistic if n + m <= 10_000 else None
+        if ks is not None:
+            say("kolmogorov_smirnov", [a, b], [ks, special.kolmogorov(ks * math.sqrt(n * m / (n + m)))])
         # The smoothed table doubled is one of whole rows, which is what ks_2samp takes.
         doubled = lambda c: spread([2 * x + 1 for x in c])
         ks = stats.ks_2samp(doubled(a), doubled(b), method="asymp").statistic

@@ -2,12 +2,12 @@
 
 use weir_stats::drift::{
     Bins, Categories, Groups, Place, Weighted, benjamini_hochberg, chi2_isf, chi2_ln_sf, chi2_sf, effects,
-    holm, kolmogorov_sf, look_level, newcombe, pearson, phi, smallest_psi, smallest_share_shift, wasserstein,
-    wilson, z_of,
+    holm, kolmogorov_sf, kolmogorov_smirnov, look_level, newcombe, pearson, phi, smallest_psi,
+    smallest_share_shift, wasserstein, wilson, z_of,
 };
 
 fn numbers(text: &str) -> Vec<f64> {
-    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    text.split_whitespace().map(|number| number.parse().expect("a number")).collect()
 }
 
 fn dof(x: f64) -> u32 {
@@ -22,12 +22,16 @@ fn ask(name: &str, args: &[Vec<f64>]) -> (Vec<f64>, f64) {
         "chi2_isf" => (vec![chi2_isf(a[0], dof(a[1]))], 1e-9),
         "kolmogorov_sf" => (vec![kolmogorov_sf(a[0])], 1e-9),
         "pearson" => {
-            let test = pearson(a, &args[1], 1.0).unwrap();
+            let test = pearson(a, &args[1], 1.0).expect("a table");
             (vec![test.x2, f64::from(test.dof), test.p], 1e-9)
         }
-        "wasserstein" => (vec![wasserstein(a, &args[1], &args[2], 1.0).unwrap().raw], 1e-9),
+        "kolmogorov_smirnov" => {
+            let test = kolmogorov_smirnov(a, &args[1], 1.0).expect("a table");
+            (vec![test.d, test.p], 1e-9)
+        }
+        "wasserstein" => (vec![wasserstein(a, &args[1], &args[2], 1.0).expect("a table").raw], 1e-9),
         "effects" => {
-            let e = effects(a, &args[1], 1.0).unwrap();
+            let e = effects(a, &args[1], 1.0).expect("a table");
             (vec![e.psi.raw, e.js.raw, e.ks.raw, e.total_variation.raw, e.hellinger.raw], 1e-9)
         }
         "holm" => (holm(a), 1e-12),
@@ -70,6 +74,17 @@ fn a_tail_beyond_doubles_still_has_a_logarithm() {
     // From mpmath: log(gammainc(4.5, 50000, inf, regularized=True)).
     let right = -49_964.584_442_574_36;
     assert!((chi2_ln_sf(1e5, 9) / right - 1.0).abs() < 1e-9, "{}", chi2_ln_sf(1e5, 9));
+    // From mpmath: a million degrees of freedom, at their mean and 7 sd above.
+    assert!(
+        (chi2_sf(1e6, 1_000_000) / 0.499_811_936_803_394_5 - 1.0).abs() < 1e-8,
+        "{}",
+        chi2_sf(1e6, 1_000_000)
+    );
+    assert!(
+        (chi2_sf(1.01e6, 1_000_000) / 9.068_528_823_262_077e-13 - 1.0).abs() < 1e-8,
+        "{}",
+        chi2_sf(1.01e6, 1_000_000)
+    );
     for nothing in [chi2_sf(f64::NAN, 3), chi2_sf(-1.0, 3), chi2_sf(5.0, 0)] {
         assert_eq!(nothing, 1.0);
     }

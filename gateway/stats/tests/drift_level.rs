@@ -1,7 +1,9 @@
 //! Whether the tests of drift keep their level, and their effects their mean, counted out with seeded rows.
 
 use fastrand::Rng;
-use weir_stats::drift::{Bins, Groups, effects, holm, pearson, phi, smallest_psi, wasserstein};
+use weir_stats::drift::{
+    Bins, Groups, effects, holm, kolmogorov_smirnov, pearson, phi, smallest_psi, wasserstein,
+};
 
 const FEATURES: usize = 3;
 
@@ -26,11 +28,11 @@ fn exponential(rng: &mut Rng, rows: usize) -> Vec<f64> {
 /// The p-value of m new rows against n, with all that a profile does: bins of the rows, groups of the window.
 fn p_without_drift(rng: &mut Rng, n: usize, m: usize) -> f64 {
     let reference = exponential(rng, n);
-    let bins = Bins::of(&reference).unwrap();
+    let bins = Bins::of(&reference).expect("rows");
     let counts = bins.count(&reference).bins;
     let groups = bins.deciles().merge_neighbours(&counts, m as u64);
     let current = bins.count(&exponential(rng, m)).bins;
-    pearson(&groups.sum(&counts), &groups.sum(&current), 1.0).unwrap().p
+    pearson(&groups.sum(&counts), &groups.sum(&current), 1.0).expect("a table").p
 }
 
 fn alarms(n: usize, m: usize, looks: u32, seed: u64) -> u32 {
@@ -46,7 +48,7 @@ fn level_holds(n: usize, m: usize, looks: u32, seed: u64) {
     check(alarms(n, m, looks, seed), looks, 0.05);
 }
 
-/// X2 of so small a table has a lighter tail than chi-squared: at a level of 0.01 it alarms in 0.0076 of looks,
+/// X2 of so small a table has a lighter tail than chi-squared: at 0.01 it alarms in 0.0076 of looks,
 /// or in 0.0082 with bins that are not the rows' own (60,000 draws in numpy). It errs to the quiet side.
 #[test]
 fn a_hundred_rows_against_a_hundred_alarm_no_more_than_the_level() {
@@ -83,7 +85,7 @@ fn looks_at_sessions(rng: &mut Rng) -> Vec<(f64, f64)> {
     let whole: Vec<f64> = (0..10).map(|bin| blocks.iter().map(|block| block[bin]).sum()).collect();
     let mut look = || {
         let current = sessions(rng, 1000);
-        [1.0, phi].map(|phi| pearson(&whole, &current, phi).unwrap().p).into()
+        [1.0, phi].map(|phi| pearson(&whole, &current, phi).expect("a table").p).into()
     };
     (0..20).map(|_| look()).collect()
 }
@@ -147,7 +149,7 @@ fn the_null_mean_of_the_distance_in_units_is_what_chance_shows() {
     }
     println!("W1 {}", raw / chance);
     assert!((raw / chance - 1.0).abs() < 0.05, "{raw} of {chance}");
-    // A tenth moved from the first point to the last, at 81: 8.1 less chance, by the library's own pooled shares.
+    // A tenth moved from the first point to the last, at 81: 8.1, less chance.
     let (a, mut b) = ([1e5; 10], [1e5; 10]);
     (b[0], b[9]) = (0.0, 2e5);
     let moved = wasserstein(&points, &a, &b, 1.0).unwrap();
@@ -155,6 +157,20 @@ fn the_null_mean_of_the_distance_in_units_is_what_chance_shows() {
         (moved.raw - 8.1).abs() < 1e-3 && (0.01..0.2).contains(&(moved.raw - moved.corrected)),
         "{moved:?}"
     );
+}
+
+/// Alarms of KS at 0.05 in 2000 looks at ten bins: fewer than the 100 of a test without ties.
+#[test]
+fn the_p_value_of_ks_is_an_upper_bound_with_ties() {
+    let mut rng = Rng::with_seed(9);
+    let mut p = || {
+        let (a, b) = (draw(&mut rng, 300, 0.1), draw(&mut rng, 300, 0.1));
+        kolmogorov_smirnov(&a, &b, 1.0).unwrap().p
+    };
+    check_between((0..2000).filter(|_| p() <= 0.05).count() as u32, 2000, 0.01, 0.05);
+    let (a, b) = ([60.0, 40.0], [40.0, 60.0]);
+    let (plain, wide) = (kolmogorov_smirnov(&a, &b, 1.0), kolmogorov_smirnov(&a, &b, 4.0));
+    assert!(plain.unwrap().p < 0.04 && wide.unwrap().p > 0.5, "{plain:?} {wide:?}");
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub struct Counts {
 impl Bins {
     /// Bins at the quantiles k / 250 of the finite reference rows, equal ones merged; `None` without rows.
     ///
-    /// A quantile is of the inverted distribution function (type 1 of Hyndman and Fan 1996): of n rows in order,
-    /// that at ceil(n q), counted from 1. One that equals the maximum bounds nothing and is left out.
+    /// A quantile is of the inverted distribution function (type 1 of Hyndman and Fan 1996): of n rows in
+    /// order, that at ceil(n q), counted from 1. One that equals the maximum bounds nothing and is left out.
     pub fn of(reference: &[f64]) -> Option<Self> {
         let mut rows: Vec<f64> = reference.iter().copied().filter(|x| x.is_finite()).collect();
         rows.sort_unstable_by(f64::total_cmp);

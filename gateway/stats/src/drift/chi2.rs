@@ -12,7 +12,7 @@ const MAX_TERMS: u32 = 20_000;
 
 /// P(X >= x) of chi-squared; 1 without degrees of freedom, below 0, and of what is not a number.
 pub fn chi2_sf(x: f64, dof: u32) -> f64 {
-    upper_gamma(x, dof).map_or_else(|ln| ln.exp(), |q| q)
+    upper_gamma(x, dof).unwrap_or_else(f64::exp)
 }
 
 /// The natural logarithm of `chi2_sf`, which goes on where that is 0.

@@ -1,7 +1,8 @@
 //! How far two distributions are apart, less what chance alone would show.
 //!
 //! Shares are (count + 0.5) / (rows + 0.5 B), so that no bin is empty and no floor is needed (Jeffreys'
-//! prior). With v = phi (1 / n + 1 / m) and p the pooled shares, to second order around no change:
+//! prior). They pull towards no change where bins are many and rows few, so effects are for groups, as the
+//! test is. With v = phi (1 / n + 1 / m) and p the pooled shares, to second order around no change:
 //!
 //! | effect | null mean | subtracted from |
 //! |---|---|---|
@@ -36,7 +37,7 @@ pub struct Effects {
     pub psi: Effect,
     /// sqrt(KL(p, M) / 2 + KL(q, M) / 2), M = (p + q) / 2, base 2: from 0 to 1.
     pub js: Effect,
-    /// max |F - G| at the edges of bins; of ordered bins only.
+    /// max |F - G| at the edges of bins; of ordered bins only. The test has its own, `kolmogorov_smirnov`.
     pub ks: Effect,
     /// sum |p - q| / 2.
     pub total_variation: Effect,

@@ -54,21 +54,21 @@ impl Groups {
         self.then(&into.into_iter().map(|group| group.min(last)).collect::<Vec<_>>())
     }
 
-    /// Groups of categories: each that expects `MIN_EXPECTED` rows of `window` by itself, and last all others.
+    /// Groups of categories: each that expects `MIN_EXPECTED` rows of `window` alone, and last all others.
     /// If those expect less, the rarest that stood alone is with them.
     pub fn of_categories(reference: &[f64], window: u64) -> Self {
         let expected = expected(reference, window);
         let other = expected.len().saturating_sub(1);
-        let mut alone: Vec<usize> = (0..other).filter(|bin| expected[*bin] >= MIN_EXPECTED).collect();
-        let together: f64 =
-            (0..expected.len()).filter(|bin| !alone.contains(bin)).map(|bin| expected[bin]).sum();
+        let stands = |bin: &usize| *bin < other && expected[*bin] >= MIN_EXPECTED;
+        let mut alone: Vec<usize> = (0..other).filter(stands).collect();
+        let together: f64 = (0..expected.len()).filter(|bin| !stands(bin)).map(|bin| expected[bin]).sum();
         if together < MIN_EXPECTED
             && let Some(rarest) =
                 (0..alone.len()).min_by(|a, b| expected[alone[*a]].total_cmp(&expected[alone[*b]]))
         {
             alone.remove(rarest);
         }
-        let group = |bin| alone.iter().position(|kept| *kept == bin).unwrap_or(alone.len());
+        let group = |bin| alone.binary_search(&bin).unwrap_or(alone.len());
         Self::new((0..expected.len()).map(group).collect())
     }
 

@@ -21,7 +21,7 @@ pub fn smallest_share_shift(share: f64, smallest_psi: f64) -> f64 {
 /// The non-centrality at which a test at this level has its power, by bisection.
 fn visible(level: f64, dof: u32) -> f64 {
     let critical = chi2_isf(level, dof);
-    if dof == 0 || !critical.is_finite() {
+    if dof == 0 || level.is_nan() || !critical.is_finite() {
         return f64::INFINITY;
     }
     let (mut low, mut high) = (0.0, 1.0);

@@ -31,8 +31,8 @@ pub fn pearson(reference: &[f64], current: &[f64], phi: f64) -> Option<Pearson> 
 /// How much wider than by chance blocks of the reference differ: the mean over blocks of X2 of the block
 /// against the rest / dof, at least 1. Blocks are counts of the groups that are tested.
 ///
-/// It is the overdispersion of a quasi-likelihood (McCullagh and Nelder 1989, 4.5; Rao and Scott 1981). Rows of one
-/// session or one hour are alike, so blocks have to be stretches of time as long as the window they stand
+/// It is the overdispersion of a quasi-likelihood (McCullagh and Nelder 1989, 4.5; Rao and Scott 1981). Rows of
+/// one session or one hour are alike, so blocks have to be stretches of time as long as the window they stand
 /// for; blocks of shuffled rows always give 1. Of k blocks its own error is about sqrt(2 / (k dof)).
 pub fn phi(blocks: &[Vec<f64>]) -> f64 {
     let bins = blocks.first().map_or(0, Vec::len);
@@ -49,13 +49,30 @@ pub fn phi(blocks: &[Vec<f64>]) -> f64 {
     if ratios.is_empty() { 1.0 } else { (ratios.iter().sum::<f64>() / ratios.len() as f64).max(1.0) }
 }
 
-/// The p-value of a Kolmogorov-Smirnov distance between n rows and m: Kolmogorov's limit at
-/// d sqrt(n m / (n + m)).
+/// The test of Kolmogorov and Smirnov of two rows of counts of ordered bins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KolmogorovSmirnov {
+    /// max |F - G| at the edges of bins, of counts as they are.
+    pub d: f64,
+    pub p: f64,
+}
+
+/// D of n rows against m, and Kolmogorov's limit at d sqrt(n m / ((n + m) phi)); `None` where `pearson` has
+/// none.
 ///
-/// It is exact in the limit for values without ties. Bins and ties make d smaller and leave the limit as it
-/// is, so there it is an upper bound: a test that alarms too seldom, never too often.
-pub fn ks_p(d: f64, n: f64, m: f64) -> f64 {
-    kolmogorov_sf(d * (n * m / (n + m)).sqrt())
+/// The limit is that of values without ties. Bins and ties make d smaller and leave the limit as it is, so p
+/// is an upper bound: a test that alarms too seldom, never too often. Fine bins lose least.
+pub fn kolmogorov_smirnov(reference: &[f64], current: &[f64], phi: f64) -> Option<KolmogorovSmirnov> {
+    let (n, m) = (total(reference)?, total(current)?);
+    if reference.len() != current.len() {
+        return None;
+    }
+    let (mut below, mut d) = ((0.0, 0.0), 0.0);
+    for (r, c) in reference.iter().zip(current) {
+        below = (below.0 + r, below.1 + c);
+        d = f64::max(d, (m * below.0 - n * below.1).abs() / (n * m));
+    }
+    Some(KolmogorovSmirnov { d, p: kolmogorov_sf(d * (n * m / ((n + m) * phi.max(1.0))).sqrt()) })
 }
 
 /// The sum of counts, if they are counts and it is not 0.
