@@ -80,5 +80,5 @@ impl Groups {
 /// Rows of a window that each bin expects.
 fn expected(reference: &[f64], window: u64) -> Vec<f64> {
     let total: f64 = reference.iter().sum();
-    reference.iter().map(|count| if total > 0.0 { count / total * window as f64 } else { 0.0 }).collect()
+    reference.iter().map(|count| if total > 0.0 { count * window as f64 / total } else { 0.0 }).collect()
 }

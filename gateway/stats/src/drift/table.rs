@@ -31,9 +31,9 @@ pub fn pearson(reference: &[f64], current: &[f64], phi: f64) -> Option<Pearson> 
 /// How much wider than by chance blocks of the reference differ: the mean over blocks of X2 of the block
 /// against the rest / dof, at least 1. Blocks are counts of the groups that are tested.
 ///
-/// It is the overdispersion of a quasi-likelihood (McCullagh and Nelder 1989, 4.5; Rao and Scott 1981). Rows of
-/// one session or one hour are alike, so blocks have to be stretches of time as long as the window they stand
-/// for; blocks of shuffled rows always give 1. Of k blocks its own error is about sqrt(2 / (k dof)).
+/// It is the overdispersion of a quasi-likelihood (McCullagh and Nelder 1989, 4.5; Rao and Scott 1981). Rows
+/// of one session or one hour are alike, so blocks have to be stretches of time as long as the window they
+/// stand for; blocks of shuffled rows always give 1. Of k blocks its own error is about sqrt(2 / (k dof)).
 pub fn phi(blocks: &[Vec<f64>]) -> f64 {
     let bins = blocks.first().map_or(0, Vec::len);
     let mut all = vec![0.0; bins];
