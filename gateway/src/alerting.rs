@@ -10,6 +10,7 @@ use weir_alert::{
     AlertMetrics, Alerts, Catalogue, Common, DeclaredCondition, Fingerprint, Orders, Plan, ServiceParts,
 };
 use weir_config::{Config, Misfit};
+use weir_exchange::status::{AlertBrief, ObjectiveBrief};
 use weir_plugin::{Declaration, Host};
 use weir_telemetry::export::PostOptions;
 use weir_telemetry::log::{Field, Logger};
@@ -132,6 +133,16 @@ impl Alerting {
     /// As `/api/alerts` shows it.
     pub(crate) fn status(&self) -> Value {
         self.running().as_ref().map_or_else(|| json!({}), |alerts| json!(*alerts.status()))
+    }
+
+    /// Rules and alerts, a line each.
+    pub(crate) fn briefs(&self) -> Vec<AlertBrief> {
+        self.running().as_ref().map(Alerts::briefs).unwrap_or_default()
+    }
+
+    /// Objectives, a line each.
+    pub(crate) fn objectives(&self) -> Vec<ObjectiveBrief> {
+        self.running().as_ref().map(Alerts::objectives).unwrap_or_default()
     }
 
     /// As `/api/alerts/FINGERPRINT` shows it.

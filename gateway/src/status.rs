@@ -12,7 +12,7 @@ use weir_admin::{
     Gateway, GenerationStatus, Health, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded, Settled,
     Settling,
 };
-use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
+use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
 use weir_exchange::{Handoff, Role, Schema};
 use weir_observe::{Line, RecentVerdicts, Said};
 use weir_plugin::Host;
@@ -161,6 +161,14 @@ impl Gateway for Status {
 
     fn alerts(&self) -> serde_json::Value {
         self.alerting.status()
+    }
+
+    fn alert_briefs(&self) -> Vec<AlertBrief> {
+        self.alerting.briefs()
+    }
+
+    fn objectives(&self) -> Vec<ObjectiveBrief> {
+        self.alerting.objectives()
     }
 
     fn evidence(&self, fingerprint: &str) -> Option<serde_json::Value> {

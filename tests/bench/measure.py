@@ -117,6 +117,21 @@ def tracing(bench, cores):
     return {name: {**summary(runs, base), "spans": fates.get(name)} for name, runs in table.items() if runs}
 
 
+def alerts(bench, cores):
+    """The three plugins without rules, and with 1,000 of them and 100 objectives, beside each other."""
+    load, body, names = bench.load(), bodies.reference(), ["weir-plugins", *peers.ALERTING]
+    load.prepare(body.request)
+    table = {name: [] for name in names}
+    with running(bench, names, body, cores) as started:
+        for peer in started:
+            load.full(peer.port, bench.connections, 1)
+        for number in range(2 * bench.rounds):
+            for peer in turned(started, number):
+                table[peer.name].append(full_run(bench, load, peer, len(cores)))
+    base = table["weir-plugins"]
+    return {name: summary(runs, base) for name, runs in table.items() if runs}
+
+
 def tail(bench, cores, pairs):
     """p99 at a fixed rate, with something on against off; each pair's difference with its 95 % interval."""
     load, body = bench.load(), bodies.reference()

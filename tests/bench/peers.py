@@ -17,6 +17,10 @@ FILTER_EXPORT_SECONDS = 1.2
 PLUGINS = ["confidence", "feature-stats", "sampler"]
 # Peers that export spans: the share of traces the head samples. The sampler keeps 1 % by the same draw.
 TRACED = {"weir-traced": "1%", "weir-traced-all": "100%"}
+# A peer that evaluates rules and objectives: how many of each.
+ALERTING = {"weir-alerting": (1000, 100)}
+# Peers with the three plugins.
+JUDGED = ("weir-plugins", *TRACED, *ALERTING)
 
 
 class Place:
@@ -93,13 +97,13 @@ def missing(place):
         lacks["envoy"] = lacks["envoy-wasm"] = "no envoy under .peers (run tests/bench/setup.sh)"
     elif not place.wasm.is_file():
         lacks["envoy-wasm"] = f"no `{place.wasm.name}` (run tests/bench/setup.sh)"
-    for name in ("weir-bare", "weir-observed", "weir-plugins", *TRACED):
+    for name in ("weir-bare", "weir-observed", *JUDGED):
         if not os.access(place.weir, os.X_OK):
             lacks[name] = f"no `{place.weir}` (run make build, or give --weir)"
     unbuilt = [name for name in PLUGINS if not place.plugin(name)]
     if unbuilt and "weir-plugins" not in lacks:
         why = f"{', '.join(unbuilt)} not in `{place.plugins}`"
-        for name in ("weir-plugins", *TRACED):
+        for name in JUDGED:
             lacks[name] = f"{why} (run make build, or give --plugins)"
     return lacks
 
@@ -148,9 +152,9 @@ def _command(name, place, folder, port, admin, backend, workers):
         config.write_text(templates.envoy(port, admin, backend, place.wasm if name == "envoy-wasm" else None))
         return [place.envoy(), "-c", config, "--concurrency", workers, "--disable-hot-restart", "-l", "error"]
     config = folder / "weir.toml"
-    plugins = {plugin: place.plugin(plugin) for plugin in PLUGINS} if name in ("weir-plugins", *TRACED) else {}
-    config.write_text(
-        templates.weir(port, admin, workers, backend, name != "weir-bare", plugins, TRACED.get(name)))
+    plugins = {plugin: place.plugin(plugin) for plugin in PLUGINS} if name in JUDGED else {}
+    text = templates.weir(port, admin, workers, backend, name != "weir-bare", plugins, TRACED.get(name))
+    config.write_text(text + templates.alerting(*ALERTING.get(name, (0, 0))))
     return [place.weir, "run", "--config", config]
 
 

@@ -4,6 +4,7 @@ TITLES = {
     "nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "envoy-wasm": "Envoy + Wasm filter",
     "weir-bare": "Weir bare", "weir-observed": "Weir observing, no plugin",
     "weir-plugins": "Weir + 3 plugins",
+    "weir-alerting": "Weir + 3 plugins, 1,000 rules, 100 objectives",
     "weir-traced": "Weir + 3 plugins, spans of 1 %", "weir-traced-all": "Weir + 3 plugins, spans of all",
     "weir": "Weir, local model", "fastapi": "FastAPI + scikit-learn",
 }
@@ -21,6 +22,8 @@ def markdown(results):
         parts += [_sizes(name, table) for name, table in results["sizes"].items()]
     if "tracing" in results:
         parts.append(_tracing(results["tracing"]))
+    if "alerts" in results:
+        parts.append(_alerts(results["alerts"]))
     if "tail" in results:
         parts.append(_tail(results["tail"]))
     if "memory" in results:
@@ -68,6 +71,14 @@ def _spans(row):
     counts = {fate: count for fate, count in (row["spans"] or {}).items() if count}
     return ", ".join(f"{fate} {count / max(row['requests'], 1):.1%} a request"
                      for fate, count in counts.items()) or "none"
+
+
+def _alerts(rows):
+    head = ["peer", "CPU us/request", "ratio to no rules (range over rounds)", "requests/s"]
+    lines = [[TITLES[name], f"{row['cpu_us']:.2f}", _ratio(row), f"{row['rps']:,.0f}"]
+             for name, row in rows.items()]
+    title = "## Rules and objectives, evaluated every 15 s, reference request, one core"
+    return f"{title}\n\n" + _table(head, lines) + _failures(rows)
 
 
 def _tail(tail):

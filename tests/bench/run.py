@@ -21,7 +21,7 @@ from process import Failed, shout
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ORDER = ["nginx", "haproxy", "envoy", "envoy-wasm", "weir-bare", "weir-observed", "weir-plugins"]
-SECTIONS = ["main", "sizes", "tracing", "tail", "memory", "inference", "plugins"]
+SECTIONS = ["main", "sizes", "tracing", "alerts", "tail", "memory", "inference", "plugins"]
 PAIRS = [("weir-plugins", "weir-observed"), ("weir-plugins", "weir-bare"), ("envoy-wasm", "envoy")]
 PROXY_CORE, LOAD_CORE = 0, 1
 
@@ -64,6 +64,8 @@ def measured(section, bench, options):
         return measure.sizes(bench, one)
     if section == "tracing":
         return measure.tracing(bench, one)
+    if section == "alerts":
+        return measure.alerts(bench, one)
     if section == "tail":
         return measure.tail(bench, one, PAIRS)
     if section == "memory":

@@ -158,6 +158,20 @@ def weir(port, admin, workers, backend, observe, plugins, sample=None):
     return text + "".join(WEIR_PLUGIN.format(name=name, path=path) for name, path in plugins.items())
 
 
+def alerting(rules, objectives):
+    """Rules of every form over the route, and objectives over its requests; "" without any."""
+    forms = [
+        'ratio = "api_errors_total"\nof = "http_server_request_duration_seconds"\nby = ["route"]\nabove = 0.9',
+        'quantile = "prediction_latency_seconds"\nq = 0.95\nby = ["route", "model"]\nabove = 30',
+        'rate = "predictions_total"\nby = ["route"]\nbelow = 0',
+        'gauge = "model_loaded"\nequals = -1',
+    ]
+    text = [f"[alert.rule-{n}]\n{forms[n % len(forms)]}\n" for n in range(rules)]
+    aims = ["", 'latency_under = "500ms"\n']
+    text += [f"[slo.slo-{n}]\nobjective = 0.5\n{aims[n % len(aims)]}" for n in range(objectives)]
+    return "".join(text)
+
+
 def _wasm(path):
     config = {
         "name": "bench", "fail_open": False,

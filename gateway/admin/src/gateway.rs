@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use weir_exchange::status::{EndpointStatus, PluginStatus};
+use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginStatus};
 
 /// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory,
 /// at once: they are called on the thread that serves every page.
@@ -30,6 +30,16 @@ pub trait Gateway: Send + Sync + 'static {
     /// Rules, objectives and receivers, as a document; empty by default.
     fn alerts(&self) -> serde_json::Value {
         serde_json::json!({})
+    }
+
+    /// Every rule, and the alerts of those that found something. None by default.
+    fn alert_briefs(&self) -> Vec<AlertBrief> {
+        Vec::new()
+    }
+
+    /// Every objective. None by default.
+    fn objectives(&self) -> Vec<ObjectiveBrief> {
+        Vec::new()
     }
 
     /// What an alert fired on, by its fingerprint; none is known by default.

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
+use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
 
 use crate::gateway::{Gateway, GenerationStatus, ReloadStatus};
 use crate::pages::Page;
@@ -48,6 +48,8 @@ pub(crate) fn html(gateway: &dyn Gateway) -> Reply {
 fn write_page(to: &mut String, gateway: &dyn Gateway) -> fmt::Result {
     writeln!(to, "<h1>Weir {}</h1>", Escaped(VERSION))?;
     write_state(to, gateway)?;
+    write_alerts(to, &gateway.alert_briefs())?;
+    write_objectives(to, &gateway.objectives())?;
     write_plugins(to, &gateway.plugins())?;
     write_endpoints(to, &gateway.backends())?;
     to.push_str("<h2>Pages</h2>\n<table>\n");
@@ -95,6 +97,40 @@ fn row(to: &mut String, name: &str, good: bool, value: impl Display) -> fmt::Res
 
 fn class(good: bool) -> &'static str {
     if good { "" } else { " class=\"bad\"" }
+}
+
+fn write_alerts(to: &mut String, alerts: &[AlertBrief]) -> fmt::Result {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    to.push_str("<h2>Alerts</h2>\n<table>\n<tr><th>Alert</th><th>State</th><th>Labels</th></tr>\n");
+    for AlertBrief { name, state, labels, since_unix_ms, muted } in alerts {
+        let class = class(*state != "firing");
+        let since =
+            if *since_unix_ms > 0 { format!(", {}", Ago::since(*since_unix_ms)) } else { String::new() };
+        let muted = if *muted { ", muted" } else { "" };
+        let (name, labels) = (Escaped(name), Escaped(labels));
+        writeln!(to, "<tr><td>{name}</td><td{class}>{state}{since}{muted}</td><td>{labels}</td></tr>")?;
+    }
+    to.push_str("</table>\n");
+    Ok(())
+}
+
+fn write_objectives(to: &mut String, objectives: &[ObjectiveBrief]) -> fmt::Result {
+    if objectives.is_empty() {
+        return Ok(());
+    }
+    to.push_str("<h2>Objectives</h2>\n<table>\n<tr><th>Objective</th><th>Good</th><th>Bad</th>");
+    to.push_str("<th>Budget left</th><th>State</th></tr>\n");
+    for ObjectiveBrief { name, objective, good, bad, budget_left, burning } in objectives {
+        let (state, left) = (if *burning { "burning" } else { "kept" }, class(*budget_left > 0.0));
+        let aim = (objective * 1e8).round() / 1e6;
+        write!(to, "<tr><td>{} ({aim} %)</td><td>{good}</td><td>{bad}</td>", Escaped(name))?;
+        let percent = budget_left * 100.0;
+        writeln!(to, "<td{left}>{percent:.1} %</td><td{}>{state}</td></tr>", class(!burning))?;
+    }
+    to.push_str("</table>\n");
+    Ok(())
 }
 
 fn write_plugins(to: &mut String, plugins: &[PluginStatus]) -> fmt::Result {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weir_config::Aggregate;
-use weir_stats::series::{Series, quantile};
+use weir_stats::series::quantile;
 
 use crate::rule::{Pick, Query, Rule};
-use crate::store::{LOOKBACK_MS, Labels, Line, Store};
+use crate::store::{Counted, LOOKBACK_MS, Labels, Line, Store};
 
 /// One label set for which a rule holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,17 +76,12 @@ type Buckets = Vec<(f64, Total)>;
 
 /// Looks at one rule at `at_ms`, on the clock of the store.
 pub fn look(rule: &Rule, store: &Store, at_ms: i64) -> Look {
-    let asked = Asked { rule, store, at_ms, window_ms: rule.config.window.as_millis() as u64 };
-    match &rule.query {
-        Query::Rate(of) => asked.rises(of, true),
-        Query::Increase(of) => asked.rises(of, false),
-        Query::Ratio { part, whole, under } => asked.ratio(part, whole, *under),
-        Query::Quantile { q, of } => asked.quantile(*q, of),
-        Query::Gauge { of, aggregate: Some(how) } => asked.together(of, *how),
-        Query::Gauge { of, aggregate: None } => asked.each(of, |value| asked.holds(value)),
-        Query::Condition { of, .. } => asked.each(of, |value| value == 1.0),
-        Query::Absent(of) => asked.absent(of),
-    }
+    Asked::new(rule, store, at_ms, true).look()
+}
+
+/// Looks at one rule, and tells only of what it holds for: naming everything else costs more than looking.
+pub(crate) fn found(rule: &Rule, store: &Store, at_ms: i64) -> Look {
+    Asked::new(rule, store, at_ms, false).look()
 }
 
 struct Asked<'a> {
@@ -94,9 +89,28 @@ struct Asked<'a> {
     store: &'a Store,
     at_ms: i64,
     window_ms: u64,
+    /// Whether what was measured is to be told.
+    measured: bool,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn new(rule: &'a Rule, store: &'a Store, at_ms: i64, measured: bool) -> Self {
+        Self { rule, store, at_ms, window_ms: rule.config.window.as_millis() as u64, measured }
+    }
+
+    fn look(&self) -> Look {
+        match &self.rule.query {
+            Query::Rate(of) => self.rises(of, true),
+            Query::Increase(of) => self.rises(of, false),
+            Query::Ratio { part, whole, under } => self.ratio(part, whole, *under),
+            Query::Quantile { q, of } => self.quantile(*q, of),
+            Query::Gauge { of, aggregate: Some(how) } => self.together(of, *how),
+            Query::Gauge { of, aggregate: None } => self.each(of, |value| self.holds(value)),
+            Query::Condition { of, .. } => self.each(of, |value| value == 1.0),
+            Query::Absent(of) => self.absent(of),
+        }
+    }
+
     fn holds(&self, value: f64) -> bool {
         self.rule.config.bound.is_some_and(|(how, bound)| how.holds(value, bound))
     }
@@ -105,7 +119,7 @@ impl Asked<'_> {
         line.value.increase(self.at_ms, self.window_ms)
     }
 
-    fn rate(&self, series: &Series) -> Option<f64> {
+    fn rate(&self, series: &Counted) -> Option<f64> {
         series.rate(self.at_ms, self.window_ms)
     }
 
@@ -135,7 +149,7 @@ impl Asked<'_> {
         let mut look = Look::default();
         for (key, (value, series)) in sums {
             let counts = Counts { events: Some(value * events), series, ..Counts::default() };
-            look.add(self.labels(&key), value, counts, self.holds(value));
+            self.add(&mut look, || self.labels(&key), (value, counts), self.holds(value));
         }
         look
     }
@@ -152,7 +166,12 @@ impl Asked<'_> {
             let value = part / whole;
             let counts =
                 Counts { part: Some(part), whole: Some(*whole), events: Some(*whole), series: some + others };
-            look.add(self.labels(&key), value, counts, self.holds(value) && self.enough(*whole));
+            self.add(
+                &mut look,
+                || self.labels(&key),
+                (value, counts),
+                self.holds(value) && self.enough(*whole),
+            );
         }
         look
     }
@@ -183,7 +202,12 @@ impl Asked<'_> {
             let mut buckets = buckets.into_iter().map(|(edge, total)| (edge, total.get())).collect();
             let (value, events) = (quantile(q, &mut buckets), events.get());
             let counts = Counts { events: Some(events), series, ..Counts::default() };
-            look.add(self.labels(&key), value, counts, self.holds(value) && self.enough(events));
+            self.add(
+                &mut look,
+                || self.labels(&key),
+                (value, counts),
+                self.holds(value) && self.enough(events),
+            );
         }
         look
     }
@@ -217,7 +241,7 @@ impl Asked<'_> {
                 Aggregate::Avg => total.get() / series as f64,
             };
             let counts = Counts { series, ..Counts::default() };
-            look.add(self.labels(&key), value, counts, self.holds(value));
+            self.add(&mut look, || self.labels(&key), (value, counts), self.holds(value));
         }
         look
     }
@@ -226,10 +250,11 @@ impl Asked<'_> {
         let mut look = Look::default();
         for (labels, line) in self.store.picked(of) {
             let Some(value) = self.now(line) else { continue };
-            let names = of.spec.labels.iter().map(ToString::to_string);
-            let all: BTreeMap<_, _> =
-                names.zip(labels.iter().map(ToString::to_string)).filter(|(_, v)| !v.is_empty()).collect();
-            look.add(all, value, Counts { series: 1, ..Counts::default() }, holds(value));
+            let all = || {
+                let names = of.spec.labels.iter().map(ToString::to_string);
+                names.zip(labels.iter().map(ToString::to_string)).filter(|(_, v)| !v.is_empty()).collect()
+            };
+            self.add(&mut look, all, (value, Counts { series: 1, ..Counts::default() }), holds(value));
         }
         look
     }
@@ -237,18 +262,28 @@ impl Asked<'_> {
     fn absent(&self, of: &Pick) -> Look {
         let there = self.store.picked(of).filter(|(_, line)| self.now(line).is_some()).count();
         let only = of.told_when_absent().filter(|s| !s.values[0].is_empty());
-        let labels: BTreeMap<_, _> = only.map(|s| (s.label.clone(), s.values[0].clone())).collect();
+        let labels = || only.map(|s| (s.label.clone(), s.values[0].clone())).collect();
         let mut look = Look::default();
-        look.add(labels, 1.0, Counts { series: there, ..Counts::default() }, there == 0);
+        self.add(&mut look, labels, (1.0, Counts { series: there, ..Counts::default() }), there == 0);
         look
     }
-}
 
-impl Look {
-    fn add(&mut self, labels: BTreeMap<String, String>, value: f64, counts: Counts, holds: bool) {
-        self.measured.push(labels.clone());
+    fn add(
+        &self,
+        look: &mut Look,
+        labels: impl FnOnce() -> BTreeMap<String, String>,
+        (value, counts): (f64, Counts),
+        holds: bool,
+    ) {
+        if !holds && !self.measured {
+            return;
+        }
+        let labels = labels();
+        if self.measured {
+            look.measured.push(labels.clone());
+        }
         if holds {
-            self.found.push(Found { labels, value, counts });
+            look.found.push(Found { labels, value, counts });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod alert;
 mod catalogue;
+mod common;
 pub mod delivery;
 mod engine;
 mod evaluate;
@@ -22,7 +23,8 @@ mod windows;
 
 pub use alert::{Alert, Fingerprint};
 pub use catalogue::{Catalogue, DeclaredCondition};
-pub use engine::{Common, Engine, Input, Outcome, SLO_ALERT, Saved, WATCHDOG};
+pub use common::Common;
+pub use engine::{Engine, Input, Outcome, SLO_ALERT, Saved, WATCHDOG};
 pub use evaluate::{Counts, Found, Look, look};
 pub use generate::{GenerateOptions, generate, inhibit_rules};
 pub use machine::{Active, Evidence, Holds, Machine, Moment, State};

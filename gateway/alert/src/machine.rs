@@ -1,8 +1,9 @@
 //! The states of one rule's alerts: pending, firing, gone. As Prometheus' `AlertingRule`, and one thing more:
 //! an alert that was restored after a restart waits until there is something to judge it by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Fingerprint;
@@ -97,7 +98,7 @@ impl Machine {
         holds: Holds,
         now: Moment,
     ) -> Vec<Active> {
-        let mut there = BTreeSet::new();
+        let mut there = HashSet::with_capacity(found.len());
         for one in found {
             let fingerprint = Fingerprint::of(&one.labels);
             there.insert(fingerprint);
@@ -118,8 +119,8 @@ impl Machine {
         }
         // Only what was restored asks for it.
         let asked = self.active.values().any(|active| active.restored);
-        let measured: BTreeSet<Fingerprint> =
-            if asked { measured.iter().map(Fingerprint::of).collect() } else { BTreeSet::new() };
+        let measured: HashSet<Fingerprint> =
+            if asked { measured.iter().map(Fingerprint::of).collect() } else { HashSet::new() };
         let mut ended = Vec::new();
         let changes = &mut self.changes;
         self.active.retain(|fingerprint, active| {
@@ -150,6 +151,11 @@ impl Machine {
             }
         }
         ended
+    }
+
+    /// Whether an alert from before a restart waits to be measured: nobody else asks what was.
+    pub(crate) fn waits(&self) -> bool {
+        self.active.values().any(|active| active.restored)
     }
 
     /// What is pending or firing.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use weir_exchange::ConditionState;
+use weir_exchange::status::{AlertBrief, ObjectiveBrief};
 use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Counter, Family, Points, Registry, priority};
 
 use crate::alert::Fingerprint;
+use crate::common::Common;
 use crate::delivery::{Delivery, DeliveryMetrics, Prepared, SavedDelivery};
-use crate::engine::{Common, Engine, Input, Outcome, Saved};
+use crate::engine::{Engine, Input, Outcome, Saved};
 use crate::events::EVENTS;
 use crate::judged::{EXCHANGES, Judged, ROWS};
 use crate::metrics::AlertMetrics;
@@ -188,6 +190,27 @@ impl Alerts {
     /// What there was to say at the last evaluation.
     pub fn status(&self) -> Arc<AlertsStatus> {
         self.0.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every rule, or the alerts it found, and those of objectives.
+    pub fn briefs(&self) -> Vec<AlertBrief> {
+        let status = self.status();
+        let mut all = Vec::new();
+        for rule in &status.rules {
+            if rule.alerts.is_empty() {
+                all.push(AlertBrief::inactive(&rule.name));
+            }
+            all.extend(rule.alerts.iter().map(|alert| alert.brief(&rule.name)));
+        }
+        for slo in &status.slos {
+            all.extend(slo.alerts.iter().map(|alert| alert.brief(&slo.slo.name)));
+        }
+        all
+    }
+
+    /// Every objective.
+    pub fn objectives(&self) -> Vec<ObjectiveBrief> {
+        self.status().slos.iter().map(|slo| slo.slo.brief()).collect()
     }
 
     /// What an alert that fires, or that ended lately, fired on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use weir_config::{Burn, Severity, Slo};
+use weir_exchange::status::ObjectiveBrief;
 use weir_stats::slo::{EventLog, Pair, PairState, RestoreError, Snapshot, Sum, budget_left, burn, judge};
 
 use crate::evaluate::{Counts, Found};
@@ -277,6 +278,20 @@ pub(crate) fn summary(slo: &Slo) -> String {
     format!("The error budget of `{}` burns ({objective:.4} % of events are to be good)", slo.name())
 }
 
+impl SloStatus {
+    /// In a line.
+    pub(crate) fn brief(&self) -> ObjectiveBrief {
+        ObjectiveBrief {
+            name: self.name.clone(),
+            objective: self.objective,
+            good: self.good,
+            bad: self.bad,
+            budget_left: self.budget_left,
+            burning: self.pairs.iter().any(|pair| pair.burning),
+        }
+    }
+}
+
 /// What `weir check` says of an objective: at which share of bad events each pair fires, and how much traffic
 /// it takes to mean something.
 pub(crate) fn notes(slo: &Slo) -> Vec<String> {
@@ -311,7 +326,7 @@ pub(crate) fn notes(slo: &Slo) -> Vec<String> {
 }
 
 /// Four significant digits, without zeros at the end.
-fn short_number(x: f64) -> String {
+pub(crate) fn short_number(x: f64) -> String {
     let digits = (3 - x.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{x:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use weir_exchange::status::AlertBrief;
 
 use crate::alert::{Alert, Fingerprint};
 use crate::delivery::ReceiverStatus;
@@ -77,6 +78,20 @@ impl AlertStatus {
             firing_since_unix_ms: (active.state == State::Firing).then_some(active.fired_ms),
             value: active.last.value,
             muted,
+        }
+    }
+}
+
+impl AlertStatus {
+    /// In a line, under the name of its rule or objective.
+    pub(crate) fn brief(&self, name: &Arc<str>) -> AlertBrief {
+        let labels = self.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        AlertBrief {
+            name: name.clone(),
+            state: self.state.as_str(),
+            labels: labels.collect::<Vec<_>>().join(", "),
+            since_unix_ms: self.firing_since_unix_ms.unwrap_or(self.active_since_unix_ms),
+            muted: self.muted,
         }
     }
 }

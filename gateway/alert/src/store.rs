@@ -1,5 +1,6 @@
 //! Samples of the series that rules look at, taken at every evaluation.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -39,11 +40,61 @@ struct Track {
 #[derive(Debug)]
 pub(crate) struct Line {
     /// A counter, a gauge, or the number of a histogram's observations.
-    pub(crate) value: Series,
+    pub(crate) value: Counted,
     /// Of a histogram: the count up to each finite edge.
-    pub(crate) buckets: Vec<(f64, Series)>,
+    pub(crate) buckets: Vec<(f64, Counted)>,
     /// When it was last there.
     seen_ms: i64,
+}
+
+/// A series, and what it last was asked: rules often ask alike.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    series: Series,
+    increase: Cell<Answer>,
+    rate: Cell<Answer>,
+}
+
+/// Until when and how far back, in ms, and what there was.
+type Answer = Option<(i64, u64, Option<f64>)>;
+
+impl Counted {
+    fn new(series: Series) -> Self {
+        Self { series, increase: Cell::new(None), rate: Cell::new(None) }
+    }
+
+    pub(crate) fn instant(&self, at_ms: i64, lookback_ms: u64) -> Option<f64> {
+        self.series.instant(at_ms, lookback_ms)
+    }
+
+    pub(crate) fn increase(&self, at_ms: i64, window_ms: u64) -> Option<f64> {
+        remembered(&self.increase, at_ms, window_ms, || self.series.increase(at_ms, window_ms))
+    }
+
+    pub(crate) fn rate(&self, at_ms: i64, window_ms: u64) -> Option<f64> {
+        remembered(&self.rate, at_ms, window_ms, || self.series.rate(at_ms, window_ms))
+    }
+
+    fn push(&mut self, at_ms: i64, value: f64) {
+        self.series.push(at_ms, value);
+        (self.increase, self.rate) = Default::default();
+    }
+}
+
+fn remembered(
+    last: &Cell<Answer>,
+    at_ms: i64,
+    window_ms: u64,
+    compute: impl FnOnce() -> Option<f64>,
+) -> Option<f64> {
+    if let Some((at, window, answer)) = last.get()
+        && (at, window) == (at_ms, window_ms)
+    {
+        return answer;
+    }
+    let answer = compute();
+    last.set(Some((at_ms, window_ms, answer)));
+    answer
 }
 
 impl Store {
@@ -139,7 +190,8 @@ impl Store {
     /// Bytes of all samples.
     pub fn bytes(&self) -> usize {
         let of = |line: &Line| {
-            line.value.bytes() + line.buckets.iter().map(|(_, bucket)| bucket.bytes()).sum::<usize>()
+            line.value.series.bytes()
+                + line.buckets.iter().map(|(_, bucket)| bucket.series.bytes()).sum::<usize>()
         };
         self.tracks.values().flat_map(|track| track.lines.values()).map(of).sum()
     }
@@ -161,8 +213,8 @@ impl Track {
         }
         self.keep_ms = keep_ms;
         for line in self.lines.values_mut() {
-            line.value.keep_longer(keep_ms);
-            line.buckets.iter_mut().for_each(|(_, series)| series.keep_longer(keep_ms));
+            line.value.series.keep_longer(keep_ms);
+            line.buckets.iter_mut().for_each(|(_, bucket)| bucket.series.keep_longer(keep_ms));
         }
     }
 
@@ -194,15 +246,15 @@ impl Line {
             if let Some(from) = from {
                 series.push(from, 0.0);
             }
-            series
+            Counted::new(series)
         };
         let buckets = edges.iter().map(|edge| (*edge, series())).collect();
         Self { value: series(), buckets, seen_ms: i64::MIN }
     }
 
     fn gone(&mut self, at_ms: i64) {
-        self.value.push_stale(at_ms);
-        self.buckets.iter_mut().for_each(|(_, series)| series.push_stale(at_ms));
+        self.value.series.push_stale(at_ms);
+        self.buckets.iter_mut().for_each(|(_, bucket)| bucket.series.push_stale(at_ms));
     }
 }
 

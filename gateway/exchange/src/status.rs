@@ -65,3 +65,38 @@ impl PluginState {
         }
     }
 }
+
+/// A rule, or one of the alerts it found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertBrief {
+    pub name: Arc<str>,
+    /// `inactive`, `pending` or `firing`.
+    pub state: &'static str,
+    /// Label names and values, in words; empty while it is inactive.
+    pub labels: String,
+    /// Since when, Unix time in ms; 0 while it is inactive.
+    pub since_unix_ms: u64,
+    /// Nobody is told anew.
+    pub muted: bool,
+}
+
+impl AlertBrief {
+    /// A rule that found nothing.
+    pub fn inactive(name: &Arc<str>) -> Self {
+        Self { name: name.clone(), state: "inactive", labels: String::new(), since_unix_ms: 0, muted: false }
+    }
+}
+
+/// An objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectiveBrief {
+    pub name: Arc<str>,
+    pub objective: f64,
+    /// Events of its window.
+    pub good: u64,
+    pub bad: u64,
+    /// Share of the error budget; below 0 it is overspent.
+    pub budget_left: f64,
+    /// Some pair of windows burns.
+    pub burning: bool,
+}

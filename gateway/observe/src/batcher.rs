@@ -336,7 +336,9 @@ impl Batcher {
         let most = rows.min(bytes.saturating_sub(EXCHANGE_BYTES) / schema.row_bytes()).max(1);
         let piece = (count - from).min(most);
         if let Some(open) = batch {
-            let reason = if !Arc::ptr_eq(&open.route, route) {
+            // Each worker has a copy of its own: what is the same is told by number, not by place.
+            let same = (open.route.id, open.route.generation) == (route.id, route.generation);
+            let reason = if !same {
                 Some(Closed::Generation)
             } else if open.size().rows + piece > rows {
                 Some(Closed::Rows)

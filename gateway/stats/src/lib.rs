@@ -1,5 +1,6 @@
 //! Statistics over streams: pure, without a clock. Time is an argument, in ns of any one clock.
 
+pub mod drift;
 mod moments;
 pub mod sampling;
 pub mod series;

@@ -90,7 +90,7 @@ fn the_index_lists_every_page_as_text_or_html() {
         let status = site.get(path).status;
         assert!(status == 200 || (*path == "/api/reload" && status == 405), "{path}: {status}");
     }
-    assert_eq!(paths.len(), 13, "the name and twelve pages");
+    assert_eq!(paths.len(), 14, "the name and thirteen pages");
     let html = site.client().ask("GET", "/", &[("accept", "text/html,*/*;q=0.8")]);
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(html.text().contains("<a href=\"/metrics\">"));
@@ -111,6 +111,9 @@ fn the_page_for_browsers_shows_how_weir_is_and_runs_nothing() {
         "<td class=\"bad\">quarantined</td>",
         "trapped in &lt;script&gt;alert(1)&lt;/script&gt;",
         "<td>127.0.0.1:9000</td><td class=\"bad\">taken out</td>",
+        "<td>Errors</td><td class=\"bad\">firing, ",
+        " days ago, muted</td><td>route=&lt;b&gt;</td>",
+        "<td>availability (99.9 %)</td><td>90</td><td>10</td><td class=\"bad\">-3.0 %</td><td class=\"bad\">burning</td>",
     ] {
         assert!(page.text().contains(shown), "{shown}");
     }
@@ -118,6 +121,17 @@ fn the_page_for_browsers_shows_how_weir_is_and_runs_nothing() {
     assert!(page.header("content-security-policy").is_some_and(|p| p.starts_with("default-src 'none';")));
     site.house.draining.store(true, SeqCst);
     assert!(site.get("/ui").text().contains("<td class=\"bad\">no: draining</td>"));
+}
+
+#[test]
+fn what_an_alert_fired_on_is_a_page_of_its_own() {
+    let site = site();
+    assert_eq!(site.get("/api/alerts").json()["rules"][0]["name"], "Errors");
+    assert_eq!(site.get("/api/alerts/00ab").json()["value"], 0.5);
+    for unknown in ["/api/alerts/", "/api/alerts/00ac", "/api/alerts/00ab/x"] {
+        assert_eq!(site.get(unknown).status, 404, "{unknown}");
+    }
+    assert_eq!(site.client().ask("POST", "/api/alerts/00ab", &[]).status, 404);
 }
 
 #[test]
@@ -143,7 +157,7 @@ fn what_is_not_here_is_refused_in_words() {
     assert_eq!(
         answer.error(),
         "no page at `/metricz` (there is /, /ui, /metrics, /health, /ready, /api/plugins, /api/verdicts, \
-         /api/backends, /api/config, /api/generation, /api/settle, /api/reload)"
+         /api/alerts, /api/backends, /api/config, /api/generation, /api/settle, /api/reload)"
     );
     let long = site.get(&format!("/{}", "x".repeat(5000)));
     assert!((long.status, long.body.len() < 500) == (404, true), "it is not repeated whole");

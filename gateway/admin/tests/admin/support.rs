@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::Notify;
 use weir_admin::{
     Gateway, GenerationStatus, Health, Options, Pages, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded,
     Running, Server, Settled, Settling, start,
 };
-use weir_exchange::status::{EndpointStatus, PluginState, PluginStatus};
+use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
 use weir_telemetry::{Cap, Counter, Family, Histogram, Registry, Spec};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -59,6 +60,31 @@ impl Gateway for House {
             verdicts: Vec::new(),
         }]
     }
+    fn alerts(&self) -> Value {
+        serde_json::json!({"rules": [{"name": "Errors"}]})
+    }
+    fn evidence(&self, fingerprint: &str) -> Option<Value> {
+        (fingerprint == "00ab").then(|| serde_json::json!({"value": 0.5}))
+    }
+    fn alert_briefs(&self) -> Vec<AlertBrief> {
+        vec![AlertBrief {
+            name: "Errors".into(),
+            state: "firing",
+            labels: "route=<b>".into(),
+            since_unix_ms: 1,
+            muted: true,
+        }]
+    }
+    fn objectives(&self) -> Vec<ObjectiveBrief> {
+        vec![ObjectiveBrief {
+            name: "availability".into(),
+            objective: 0.999,
+            good: 90,
+            bad: 10,
+            budget_left: -0.03,
+            burning: true,
+        }]
+    }
     fn verdicts(&self) -> Vec<RecentVerdict> {
         vec![RecentVerdict {
             plugin: "drift".into(),
@@ -79,7 +105,7 @@ impl Gateway for House {
             last_error: Some("refused".into()),
         }]
     }
-    fn config(&self) -> serde_json::Value {
+    fn config(&self) -> Value {
         serde_json::json!({ "gateway": { "listen": "127.0.0.1:8000" } })
     }
     fn generation(&self) -> GenerationStatus {
@@ -219,7 +245,7 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("text")
     }
 
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("json")
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use weir_config::{Burn, Config, Severity, Slo, period};
+use weir_config::{Config, Severity, Slo, period};
 
 use super::rules::{annotations, labels, literal, notes};
 use super::yaml::{Entry, Sheet};
@@ -11,12 +11,16 @@ use crate::engine::SLO_ALERT;
 use crate::events::EVENTS;
 use crate::promql::{number, quoted};
 use crate::rule::Words;
-use crate::slo::{HOUR, enough_an_hour, summary};
+use crate::slo::{HOUR, enough_an_hour, short_number, summary};
 
 /// Sums over longer windows take long, and move slowly.
 const LONG: Duration = Duration::from_secs(6 * 3600);
 /// How often these are recorded; Prometheus looks back 5 minutes for them.
 const SLOWLY: &str = "2m";
+/// There while a pair of windows burns.
+const PAIR: &str = "slo_pair:weir_slo_burn:above_factor";
+/// There while a row of bad events is too long.
+const ROW: &str = "slo:weir_slo_consecutive_bad:quiet";
 
 pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
@@ -24,26 +28,20 @@ pub(super) struct Context<'a> {
     pub(super) alerts: bool,
 }
 
-/// The groups of one objective.
+/// The groups of one objective: long windows by themselves, then the others and what is judged by them.
 pub(super) fn groups(sheet: &mut Sheet, slo: &Slo, words: &Words, context: &Context<'_>) {
     let writer = Writer { slo, words, context };
     let (short, long): (Vec<Duration>, Vec<Duration>) =
         writer.windows().into_iter().partition(|window| *window <= LONG);
     sheet.group(&format!("weir-slo-{}-long", slo.name()), SLOWLY);
     long.iter().for_each(|window| writer.record(sheet, *window));
-    let severities: Vec<(Severity, String)> =
-        Severity::ALL.into_iter().filter_map(|severity| Some((severity, writer.holds(severity)?))).collect();
-    let silent = !context.alerts || slo.telling.dry_run;
-    if !short.is_empty() || !silent {
-        sheet.group(&format!("weir-slo-{}", slo.name()), &period(context.config.alerting.interval));
-    }
+    sheet.group(&format!("weir-slo-{}", slo.name()), &period(context.config.alerting.interval));
     short.iter().for_each(|window| writer.record(sheet, *window));
+    writer.judge(sheet);
     if context.alerts {
         notes(sheet, slo.name(), &slo.telling);
-    }
-    for (severity, holds) in severities.iter().filter(|_| !silent) {
-        let page = severities.iter().find(|(s, _)| *s == Severity::Page && *severity == Severity::Ticket);
-        writer.alert(sheet, *severity, holds, page.map(|(_, holds)| holds.as_str()));
+        let severities = Severity::ALL.into_iter().filter(|_| !slo.telling.dry_run);
+        severities.filter(|severity| writer.has(*severity)).for_each(|of| writer.alert(sheet, of));
     }
 }
 
@@ -69,12 +67,16 @@ impl Writer<'_> {
             ("slo:weir_slo_bad_events:increase", none_bad),
             ("slo:weir_slo_bad_per_events:ratio_increase", format!("{bad} / {all}")),
         ];
-        let mut labels: BTreeMap<_, _> = self.context.config.alerting.labels.iter().cloned().collect();
-        labels.insert("slo".to_owned(), self.slo.name().to_string());
         for (name, expr) in of {
-            let name = format!("{name}{}", period(window));
-            sheet.rule(&Entry { kind: "record", name, expr, labels: labels.clone(), ..Entry::default() });
+            let (name, labels) = (format!("{name}{}", period(window)), self.labels());
+            sheet.rule(&Entry { kind: "record", name, expr, labels, ..Entry::default() });
         }
+    }
+
+    /// The labels of a recorded series; those of all alerts tell one fleet from another.
+    fn labels(&self) -> BTreeMap<String, String> {
+        let own = ("slo".to_owned(), self.slo.name().to_string());
+        self.context.config.alerting.labels.iter().cloned().chain([own]).collect()
     }
 
     /// Events of a window on all gateways, by the definition that now holds: what was counted by another one
@@ -88,68 +90,89 @@ impl Writer<'_> {
     }
 
     /// A recorded series.
-    fn recorded(&self, name: &str, window: Duration) -> String {
-        let all = &self.context.config.alerting.labels;
-        let further = all.iter().map(|(label, value)| format!(", {label}={}", quoted(value)));
-        let further: String = further.collect();
-        format!("{name}{}{{slo={}{further}}}", period(window), quoted(self.slo.name()))
+    fn recorded(&self, name: &str) -> String {
+        Self::recorded_with(name, self.labels())
+    }
+
+    fn recorded_with(name: &str, labels: BTreeMap<String, String>) -> String {
+        let matchers = labels.into_iter().map(|(label, value)| format!("{label}={}", quoted(&value)));
+        format!("{name}{{{}}}", matchers.collect::<Vec<_>>().join(", "))
     }
 
     fn all(&self, window: Duration) -> String {
-        self.recorded("slo:weir_slo_events:increase", window)
+        self.recorded(&format!("slo:weir_slo_events:increase{}", period(window)))
     }
 
     fn bad(&self, window: Duration) -> String {
-        self.recorded("slo:weir_slo_bad_events:increase", window)
+        self.recorded(&format!("slo:weir_slo_bad_events:increase{}", period(window)))
     }
 
-    /// The budget, so that it rounds as Weir's.
-    fn budget(&self) -> String {
-        format!("(1 - {})", number(self.slo.objective))
-    }
-
-    /// How many times too fast the budget is spent.
+    /// How many times too fast the budget is spent; as Weir's, the budget is left to be reckoned.
     fn burn(&self, window: Duration) -> String {
-        let share = self.recorded("slo:weir_slo_bad_per_events:ratio_increase", window);
-        format!("{share} / {}", self.budget())
+        let share = self.recorded(&format!("slo:weir_slo_bad_per_events:ratio_increase{}", period(window)));
+        format!("{share} / (1 - {})", number(self.slo.objective))
     }
 
-    /// Holds while a pair burns; its value is how fast the long window does.
-    fn pair(&self, pair: &Burn) -> String {
-        let (long, short, factor) = (self.burn(pair.long), self.burn(pair.short), number(pair.factor));
-        let bad = self.bad(pair.long);
-        let least = self.slo.min_bad;
-        format!("({long} > {factor}\n  and {short} > {factor}\n  and {bad} >= {least})")
+    /// Series that are there while a pair burns, or while a row of bad events is too long.
+    fn judge(&self, sheet: &mut Sheet) {
+        for pair in &self.slo.burn {
+            let mut labels = self.labels();
+            let factor = number(pair.factor);
+            for (name, value) in [
+                ("severity", pair.severity.as_str()),
+                ("long", &period(pair.long)),
+                ("short", &period(pair.short)),
+                ("factor", &short_number(pair.factor)),
+            ] {
+                labels.insert(name.to_owned(), value.to_owned());
+            }
+            let (long, short, bad) = (self.burn(pair.long), self.burn(pair.short), self.bad(pair.long));
+            let expr =
+                format!("{long} > {factor}\nand {short} > {factor}\nand {bad} >= {}", self.slo.min_bad);
+            sheet.rule(&Entry { kind: "record", name: PAIR.to_owned(), expr, labels, ..Entry::default() });
+        }
+        if self.slo.consecutive_bad > 0 {
+            sheet.note("Bad events in a row on one gateway, where there are too few events for the pairs.");
+            let (name, expr, labels) = (ROW.to_owned(), self.row(), self.labels());
+            sheet.rule(&Entry { kind: "record", name, expr, labels, ..Entry::default() });
+        }
     }
 
-    /// Holds while there are so many bad events in a row on some gateway, and too few events for the pairs.
     fn row(&self) -> String {
         let slo = format!("slo={}", quoted(self.slo.name()));
         let matchers: Vec<&str> = [self.context.scope, &slo].into_iter().filter(|m| !m.is_empty()).collect();
-        let enough = number(enough_an_hour(self.slo));
-        format!(
-            "(max by (slo) (weir_slo_consecutive_bad{{{}}}) >= {}\n  unless on (slo) {} >= {enough})",
-            matchers.join(", "),
-            self.slo.consecutive_bad,
-            self.all(HOUR),
-        )
+        let gauge = format!("weir_slo_consecutive_bad{{{}}}", matchers.join(", "));
+        let (least, enough) = (self.slo.consecutive_bad, number(enough_an_hour(self.slo)));
+        format!("max by (slo) ({gauge}) >= {least}\nunless on (slo) {} >= {enough}", self.all(HOUR))
     }
 
-    /// Holds while the alert of a severity does; `None`: it has none.
-    fn holds(&self, severity: Severity) -> Option<String> {
-        let pairs = self.slo.burn.iter().filter(|pair| pair.severity == severity);
-        let pairs: Vec<String> = pairs.map(|pair| self.pair(pair)).collect();
-        let row = (severity == Severity::Page && self.slo.consecutive_bad > 0).then(|| self.row());
-        let pairs = (!pairs.is_empty()).then(|| format!("max by (slo) (\n{}\n)", pairs.join("\nor ")));
-        let all: Vec<String> = pairs.into_iter().chain(row).collect();
-        (!all.is_empty()).then(|| all.join("\nor "))
+    fn has(&self, severity: Severity) -> bool {
+        let row = severity == Severity::Page && self.slo.consecutive_bad > 0;
+        row || self.slo.burn.iter().any(|pair| pair.severity == severity)
     }
 
-    fn alert(&self, sheet: &mut Sheet, severity: Severity, holds: &str, page: Option<&str>) {
-        let mut expr = match page {
-            Some(page) => format!("({holds})\n# A page says it already.\nunless ({page})"),
-            None => holds.to_owned(),
-        };
+    /// The pairs of a severity that burn; the value of each is how fast its long window does.
+    fn burning(&self, severity: Severity) -> String {
+        let mut labels = self.labels();
+        labels.insert("severity".to_owned(), severity.as_str().to_owned());
+        Self::recorded_with(PAIR, labels)
+    }
+
+    /// Holds while the alert of a severity does; its value is that of the fastest pair.
+    fn holds(&self, severity: Severity) -> String {
+        let pairs = format!("max by (slo) ({})", self.burning(severity));
+        if severity == Severity::Page && self.slo.consecutive_bad > 0 {
+            format!("{pairs}\nor max by (slo) ({})", self.recorded(ROW))
+        } else {
+            pairs
+        }
+    }
+
+    fn alert(&self, sheet: &mut Sheet, severity: Severity) {
+        let mut expr = self.holds(severity);
+        if severity == Severity::Ticket && self.has(Severity::Page) {
+            expr = format!("{expr}\n# A page says it already.\nunless ({})", self.holds(Severity::Page));
+        }
         let words = self.words.labels.iter().chain(&self.words.annotations);
         if words.flat_map(|(_, words)| words.labels()).any(|label| label == "severity") {
             expr = format!("label_replace({expr}, \"severity\", \"{}\", \"\", \"\")", severity.as_str());
@@ -171,24 +194,20 @@ impl Writer<'_> {
 
     /// What Weir says itself.
     fn own_annotations(&self, severity: Severity) -> [(&'static str, String); 3] {
-        let mut burning = String::new();
-        for pair in self.slo.burn.iter().filter(|pair| pair.severity == severity) {
-            let (long, short) = (period(pair.long), period(pair.short));
-            let limit = format!("{:.4}x", pair.factor).replace(".0000x", "x");
-            let query = quoted(&self.pair(pair));
-            burning += &format!(
-                "{{{{ range query {query} }}}}{long}/{short} at {{{{ .Value | printf \"%.1f\" }}}}x (limit {limit}) {{{{ end }}}}"
-            );
-        }
+        let words = "{{ .Labels.long }}/{{ .Labels.short }} at {{ .Value | printf \"%.1f\" }}x \
+                     (limit {{ .Labels.factor }}x) ";
+        let mut burning = each(&self.burning(severity), words);
         if severity == Severity::Page && self.slo.consecutive_bad > 0 {
-            let query = quoted(&self.row());
-            burning += &format!(
-                "{{{{ range query {query} }}}}{{{{ .Value | printf \"%.0f\" }}}} bad events in a row{{{{ end }}}}"
-            );
+            let words = "{{ .Value | printf \"%.0f\" }} bad events in a row";
+            burning += &each(&self.recorded(ROW), words);
         }
-        let share = self.recorded("slo:weir_slo_bad_per_events:ratio_increase", self.slo.window);
-        let left = quoted(&format!("100 * (1 - {share} / {})", self.budget()));
-        let left = format!("{{{{ range query {left} }}}}{{{{ .Value | printf \"%.1f\" }}}} %{{{{ end }}}}");
+        let left = format!("100 * (1 - {})", self.burn(self.slo.window));
+        let left = each(&left, "{{ .Value | printf \"%.1f\" }} %");
         [("summary", literal(&summary(self.slo))), ("burning", burning), ("budget_left", left)]
     }
+}
+
+/// Words for each series that a query finds, as a template.
+fn each(query: &str, words: &str) -> String {
+    format!("{{{{ range query {} }}}}{words}{{{{ end }}}}", quoted(query))
 }

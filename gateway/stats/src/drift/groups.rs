@@ -1,0 +1,84 @@
+//! Bins that the test takes together, decided on the profile and never by what comes live: a choice made
+//! after a look at the rows would bend the level.
+
+/// Rows a group has to expect, at the smallest window (Cochran 1954).
+pub const MIN_EXPECTED: f64 = 5.0;
+
+/// The group of each bin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    of: Box<[usize]>,
+    len: usize,
+}
+
+impl Groups {
+    /// Groups numbered from 0.
+    pub fn new(of: Vec<usize>) -> Self {
+        let len = of.iter().max().map_or(0, |last| last + 1);
+        Self { of: of.into(), len }
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without any bin.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Counts of the groups from counts of the bins.
+    pub fn sum(&self, bins: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.len];
+        for (group, count) in self.of.iter().zip(bins) {
+            sums[*group] += count;
+        }
+        sums
+    }
+
+    /// These groups, neighbours merged from the lowest up until each expects `MIN_EXPECTED` rows of `window`.
+    /// What is left at the upper end joins the last.
+    pub fn merge_neighbours(&self, reference: &[f64], window: u64) -> Self {
+        let expected = expected(&self.sum(reference), window);
+        let (mut into, mut group, mut sum) = (Vec::with_capacity(self.len), 0_usize, 0.0);
+        for rows in expected {
+            into.push(group);
+            sum += rows;
+            if sum >= MIN_EXPECTED {
+                (group, sum) = (group + 1, 0.0);
+            }
+        }
+        // The open group at the end never reached what it needs.
+        let last = group.saturating_sub(1);
+        self.then(&into.into_iter().map(|group| group.min(last)).collect::<Vec<_>>())
+    }
+
+    /// Groups of categories: each that expects `MIN_EXPECTED` rows of `window` alone, and last all others.
+    /// If those expect less, the rarest that stood alone is with them.
+    pub fn of_categories(reference: &[f64], window: u64) -> Self {
+        let expected = expected(reference, window);
+        let other = expected.len().saturating_sub(1);
+        let stands = |bin: &usize| *bin < other && expected[*bin] >= MIN_EXPECTED;
+        let mut alone: Vec<usize> = (0..other).filter(stands).collect();
+        let together: f64 = (0..expected.len()).filter(|bin| !stands(bin)).map(|bin| expected[bin]).sum();
+        if together < MIN_EXPECTED
+            && let Some(rarest) =
+                (0..alone.len()).min_by(|a, b| expected[alone[*a]].total_cmp(&expected[alone[*b]]))
+        {
+            alone.remove(rarest);
+        }
+        let group = |bin| alone.binary_search(&bin).unwrap_or(alone.len());
+        Self::new((0..expected.len()).map(group).collect())
+    }
+
+    fn then(&self, into: &[usize]) -> Self {
+        Self::new(self.of.iter().map(|group| into[*group]).collect())
+    }
+}
+
+/// Rows of a window that each bin expects.
+fn expected(reference: &[f64], window: u64) -> Vec<f64> {
+    let total: f64 = reference.iter().sum();
+    reference.iter().map(|count| if total > 0.0 { count * window as f64 / total } else { 0.0 }).collect()
+}
