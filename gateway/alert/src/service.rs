@@ -159,7 +159,11 @@ impl Alerts {
         });
         let (metrics, logger) = (shared.parts.delivery_metrics.clone(), shared.parts.logger.clone());
         let delivery = Delivery::start(receivers, delivered.as_ref(), metrics, &logger, confirmed)?;
-        shared.state().delivery = Some(delivery);
+        let mut state = shared.state();
+        state.delivery = Some(delivery);
+        // What there is to evaluate is shown before it is.
+        shared.show(&state, 0);
+        drop(state);
         let running = shared.clone();
         let thread = thread::Builder::new().name("alerts".into()).spawn(move || running.run())?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
