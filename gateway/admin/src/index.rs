@@ -123,7 +123,12 @@ fn write_objectives(to: &mut String, objectives: &[ObjectiveBrief]) -> fmt::Resu
     to.push_str("<h2>Objectives</h2>\n<table>\n<tr><th>Objective</th><th>Good</th><th>Bad</th>");
     to.push_str("<th>Budget left</th><th>State</th></tr>\n");
     for ObjectiveBrief { name, objective, good, bad, budget_left, burning } in objectives {
-        let (state, left) = (if *burning { "burning" } else { "kept" }, class(*budget_left > 0.0));
+        let state = match (burning, *budget_left < 0.0) {
+            (true, _) => "burning",
+            (false, true) => "overspent",
+            (false, false) => "kept",
+        };
+        let left = class(*budget_left > 0.0);
         let aim = (objective * 1e8).round() / 1e6;
         write!(to, "<tr><td>{} ({aim} %)</td><td>{good}</td><td>{bad}</td>", Escaped(name))?;
         let percent = budget_left * 100.0;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use weir_exchange::ConditionState;
 use weir_exchange::status::{AlertBrief, ObjectiveBrief};
-use weir_telemetry::log::{Field, Logger};
+use weir_telemetry::log::{Field, Level, Logger};
 use weir_telemetry::{Counter, Family, Points, Registry, priority};
 
 use crate::alert::Fingerprint;
@@ -22,7 +22,7 @@ use crate::events::EVENTS;
 use crate::judged::{EXCHANGES, Judged, ROWS};
 use crate::metrics::AlertMetrics;
 use crate::rule::Plan;
-use crate::status::{AlertsStatus, EvidenceRecord};
+use crate::status::{AlertsStatus, EvidenceRecord, SloWithAlerts};
 use crate::windows::WindowFiles;
 
 /// What plugins say of their conditions now, by key.
@@ -214,7 +214,8 @@ impl Alerts {
 
     /// Every objective.
     pub fn objectives(&self) -> Vec<ObjectiveBrief> {
-        self.status().slos.iter().map(|slo| slo.slo.brief()).collect()
+        let of = |slo: &SloWithAlerts| ObjectiveBrief { burning: !slo.alerts.is_empty(), ..slo.slo.brief() };
+        self.status().slos.iter().map(of).collect()
     }
 
     /// What an alert that fires, or that ended lately, fired on.
@@ -332,10 +333,10 @@ impl Shared {
         let input = Input { at_ms, wall_ms, generation, points: &points, conditions: &conditions };
         let Outcome { firing, resolved, changed } = state.engine.step(&input);
         for alert in &resolved {
-            self.say("alert resolved", alert);
+            self.say(Level::Info, "alert resolved", alert);
         }
         let new = firing.iter().filter(|alert| alert.starts_at_ms == at_ms);
-        new.for_each(|alert| self.say("alert firing", alert));
+        new.for_each(|alert| self.say(Level::Warn, "alert firing", alert));
         // Stored before anybody is told: whoever was told is known after a crash.
         if changed {
             let saved = state.delivery.as_ref().map(Delivery::saved);
@@ -404,13 +405,13 @@ impl Shared {
         }
     }
 
-    fn say(&self, words: &str, alert: &crate::alert::Alert) {
+    fn say(&self, level: Level, words: &str, alert: &crate::alert::Alert) {
         let labels = serde_json::to_string(&alert.labels).unwrap_or_default();
         let fields = [
             ("alert", Field::from(alert.name())),
             ("labels", Field::from(&labels)),
             ("muted", Field::Bool(alert.muted)),
         ];
-        self.parts.logger.warn(words, &fields);
+        self.parts.logger.log(level, words, &fields);
     }
 }

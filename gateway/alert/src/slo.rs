@@ -287,7 +287,7 @@ impl SloStatus {
             good: self.good,
             bad: self.bad,
             budget_left: self.budget_left,
-            burning: self.pairs.iter().any(|pair| pair.burning),
+            burning: false,
         }
     }
 }
@@ -316,8 +316,14 @@ pub(crate) fn notes(slo: &Slo) -> Vec<String> {
     )];
     lines.extend(slo.burn.iter().map(|one| format!("  {}", pair(one))));
     if slo.consecutive_bad > 0 {
-        lines.push(format!("  page after {} bad events in a row within a day", slo.consecutive_bad));
+        let largest = slo.burn.iter().map(|pair| pair.factor).fold(0.0, f64::max);
+        let busy = (slo.min_bad as f64 / (largest * budget)).ceil();
+        let n = slo.consecutive_bad;
+        lines.push(format!(
+            "  page after {n} bad events in a row within a day (from {busy} events an hour on: {n} evaluations)"
+        ));
     }
+    lines.push("  a pair is judged once its short window and half of its long one were observed".to_owned());
     if slo.lowered {
         let words = "the workbook's factors would need more than half of all events to be bad; lowered to";
         lines.push(format!("  ({words} {})", short_number(weir_config::largest_factor(slo.objective))));

@@ -188,7 +188,8 @@ impl Outcome {
     /// The outcome of an exchange that ended so, with this status and error.
     pub fn of(end: End, status: u16, error: Option<ErrorType>) -> Self {
         match (end, error) {
-            (End::ClientGone, _) => Self::Cancelled,
+            // Who leaves after the head of an error did not cancel anything.
+            (End::ClientGone, _) if status < 500 => Self::Cancelled,
             (End::Timeout, _) | (_, Some(ErrorType::Timeout)) => Self::Timeout,
             (_, Some(ErrorType::ModelError)) => Self::ModelError,
             // Of what a route took, only the queue of a local model is limited.

@@ -97,6 +97,6 @@ pub struct ObjectiveBrief {
     pub bad: u64,
     /// Share of the error budget; below 0 it is overspent.
     pub budget_left: f64,
-    /// Some pair of windows burns.
+    /// An alert of it fires.
     pub burning: bool,
 }

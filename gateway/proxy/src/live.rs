@@ -505,7 +505,12 @@ impl Drop for Owner {
         self.live.conn.worker.live.borrow_mut().remove(self.slot);
         self.live.conn.worker.shared.in_flight.fetch_sub(1, Relaxed);
         // Nobody said how it ended: hyper dropped the exchange because its client is gone.
-        let (end, error) = self.end.get().unwrap_or((End::ClientGone, Some(ErrorType::ClientGone)));
+        let gone = || {
+            // It has its answer, an error: that it does not read on is no reason to look away.
+            let failed = self.live.status.get() >= 500;
+            (End::ClientGone, Some(if failed { ErrorType::Status5xx } else { ErrorType::ClientGone }))
+        };
+        let (end, error) = self.end.get().unwrap_or_else(gone);
         self.live.finish(end, error);
     }
 }

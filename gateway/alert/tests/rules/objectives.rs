@@ -95,7 +95,8 @@ fn an_objective_says_what_it_takes_to_fire() {
         "slo.availability: 99.9 % over 30d",
         "page when over 1.44 % of events are bad in 1h and in 5m (8334 events a day or more",
         "ticket when over 0.1 % of events are bad in 3d and in 6h",
-        "page after 5 bad events in a row within a day",
+        "page after 5 bad events in a row within a day (from 348 events an hour on: 5 evaluations)",
+        "a pair is judged once its short window and half of its long one were observed",
     ] {
         assert!(notes.contains(words), "{words}\n{notes}");
     }

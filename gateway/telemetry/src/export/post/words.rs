@@ -22,7 +22,11 @@ pub(super) fn explain(error: &hyper_util::client::legacy::Error, anonymous: bool
     if let Some(tls) = chain.iter().find_map(|e| e.downcast_ref::<rustls::Error>()) {
         return PostError::Tls { reason: tls_words(tls) };
     }
-    let deepest = chain.last().map(ToString::to_string).unwrap_or_default();
+    let mut deepest = chain.last().map(ToString::to_string).unwrap_or_default();
+    // What an HTTP/1.1 server answers, read as HTTP/2.
+    if deepest.contains("frame with invalid size") {
+        deepest.push_str(" (it does not speak gRPC here: is `http/protobuf` its protocol?)");
+    }
     match error.is_connect() {
         true => PostError::Unreachable { reason: connect_words(&chain, deepest) },
         false if anonymous => {
