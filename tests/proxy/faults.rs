@@ -39,6 +39,19 @@ fn a_backend_that_never_answers_is_a_504_and_its_connection_is_closed() {
 }
 
 #[test]
+fn an_error_of_the_model_server_is_its_own_even_if_the_client_does_not_read_it_to_its_end() {
+    let upstream = Upstream::bind();
+    let gateway = weir(&format!("[slo.answered]\nobjective = 0.9\n{}", forward(upstream.address())));
+    let (mut client, mut server) = under_way(&gateway, &upstream);
+    server.send("HTTP/1.1 500 Oh\r\ncontent-length: 9\r\n\r\n");
+    assert_eq!(client.head().expect("a head").status(), 500);
+    client.reset();
+    server.ends();
+    counted(&gateway, "status_5xx");
+    assert_eq!(gateway.metric("weir_slo_events_total", &[("slo", "answered"), ("good", "false")]), 1.0);
+}
+
+#[test]
 fn a_backend_that_accepts_no_connection_is_a_504_that_names_it() {
     let deaf = Deaf::listen();
     let gateway = weir(&format!("[timeouts]\nconnect = \"100ms\"\n{}", forward(deaf.address())));
