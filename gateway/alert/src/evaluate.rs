@@ -190,9 +190,13 @@ impl<'a> Asked<'a> {
             *series += 1;
             events.add(count);
             let finite = line.buckets.iter().filter_map(|(edge, bucket)| Some((*edge, self.rate(bucket)?)));
-            for (edge, rate) in finite.chain([(f64::INFINITY, rate)]) {
-                match buckets.iter_mut().find(|(known, _)| *known == edge) {
-                    Some((_, total)) => total.add(rate),
+            // Series of one metric have the same edges in the same order, all but always.
+            for (place, (edge, rate)) in finite.chain([(f64::INFINITY, rate)]).enumerate() {
+                let here = buckets.get(place).is_some_and(|(known, _)| *known == edge);
+                let found =
+                    if here { Some(place) } else { buckets.iter().position(|(known, _)| *known == edge) };
+                match found {
+                    Some(at) => buckets[at].1.add(rate),
                     None => buckets.push((edge, Total { sum: rate, lost: 0.0 })),
                 }
             }
