@@ -9,8 +9,8 @@ use crate::alert::check_labels;
 use crate::fault::Place;
 use crate::key::{Table, section};
 use crate::kind::{
-    Blank, Bool, Collector, Daily, Entry, HeaderName, List, Moment, Named, Pairs, Period, Placed, Secret,
-    SecretPairs, Text, Unshown, Word, Words,
+    Blank, Bool, Collector, Daily, Entry, List, Moment, Named, Pairs, Period, Placed, Secret, SecretPairs,
+    Text, Unshown, Word, Words, headers,
 };
 use crate::reader::{At, Reader};
 use crate::section::{Keys, read};
@@ -224,18 +224,6 @@ impl AlertingKeys {
             maintenance: self.maintenance.into_iter().filter_map(|one| one.resolve(reader)).collect(),
         }
     }
-}
-
-fn headers(headers: &[At<(String, String)>], reader: &mut Reader<'_>) -> Vec<(String, String)> {
-    let one = |header: &At<(String, String)>| {
-        let (name, value) = &header.value;
-        let fits = HeaderName::fits(name) && !value.contains(|c: char| c.is_control());
-        if !fits {
-            reader.fault(&header.place, "this is no header (write a name and a value on one line)");
-        }
-        fits.then(|| (name.to_ascii_lowercase(), value.clone()))
-    };
-    headers.iter().filter_map(one).collect()
 }
 
 impl At<WebhookKeys> {

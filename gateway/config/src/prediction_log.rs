@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::key::section;
 use crate::kind::{
-    Blank, Bool, Collector, Count, HeaderName, List, Period, Placed, SecretPairs, Share, Size, Text, Word,
-    Words,
+    Blank, Bool, Collector, Count, List, Period, Placed, SecretPairs, Share, Size, Text, Word, Words, headers,
 };
 use crate::reader::{At, Reader};
 
@@ -106,16 +105,8 @@ impl At<PredictionLogKeys> {
             let words = "`total_bytes` leaves no room for a second file (make it twice `file_bytes` or more)";
             reader.misfit(&self.place, words);
         }
-        let headers = keys.headers.iter().filter_map(|header| {
-            let (name, value) = &header.value;
-            let fits = HeaderName::fits(name) && !value.contains(|c: char| c.is_control());
-            if !fits {
-                reader.fault(&header.place, "this is no header (write a name and a value on one line)");
-            }
-            fits.then(|| (name.to_ascii_lowercase(), value.clone()))
-        });
         PredictionLog {
-            headers: headers.collect(),
+            headers: headers(&keys.headers, reader),
             file: keys.file.map(|file| base.join(file)),
             file_bytes: keys.file_bytes,
             total_bytes: keys.total_bytes,

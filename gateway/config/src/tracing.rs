@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::key::section;
-use crate::kind::{
-    Blank, Collector, Count, HeaderName, List, Pairs, Period, Placed, SecretPairs, Share, Text,
-};
+use crate::kind::{Blank, Collector, Count, List, Pairs, Period, Placed, SecretPairs, Share, Text, headers};
 use crate::kind::{Word, Words};
 use crate::reader::{At, Reader};
 
@@ -155,15 +153,7 @@ impl TracingKeys {
                 None
             }
         };
-        let headers = self.headers.iter().filter_map(|header| {
-            let (name, value) = &header.value;
-            let fits = HeaderName::fits(name) && !value.contains(|c: char| c.is_control());
-            if !fits {
-                reader.fault(&header.place, "this is no header (write a name and a value on one line)");
-            }
-            fits.then(|| (name.to_ascii_lowercase(), value.clone()))
-        });
-        let headers = headers.collect();
+        let headers = headers(&self.headers, reader);
         let otlp = self.otlp.map(|url| Otlp {
             url: url.value,
             protocol: self.protocol,

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use crate::key::Table;
 use crate::reader::{Item, Reader};
 
-pub(crate) use nest::{Entry, Free, List, Named, Pairs, SecretPairs, Sub, Tables};
+pub(crate) use nest::{Entry, Free, List, Named, Pairs, SecretPairs, Sub, Tables, headers};
 pub(crate) use select::{Daily, Moment, Number, Selectors};
 pub(crate) use text::{
     Addr, Blank, Collector, Field, HeaderName, Name, Placed, Secret, Text, Unshown, Url, Word, Words,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Describe, Kind, Name, Shape, Text};
+use super::{Describe, HeaderName, Kind, Name, Shape, Text};
 use crate::fault::{Place, secretive};
 use crate::key::Table;
 use crate::reader::{At, Item, Reader};
@@ -114,6 +114,19 @@ impl Kind for SecretPairs {
         }
         Pairs.read(item, reader)
     }
+}
+
+/// Names, in lower case, and values that can be headers; the others are faults.
+pub(crate) fn headers(pairs: &[At<(String, String)>], reader: &mut Reader<'_>) -> Vec<(String, String)> {
+    let one = |header: &At<(String, String)>| {
+        let (name, value) = &header.value;
+        let fits = HeaderName::fits(name) && !value.contains(|c: char| c.is_control());
+        if !fits {
+            reader.fault(&header.place, "this is no header (write a name and a value on one line)");
+        }
+        fits.then(|| (name.to_ascii_lowercase(), value.clone()))
+    };
+    pairs.iter().filter_map(one).collect()
 }
 
 /// A table whose keys are somebody else's, as JSON.
