@@ -1,6 +1,7 @@
 //! Rules, objectives and receivers: made of the configuration, and at work over all generations.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use weir_alert::{
     AlertMetrics, Alerts, Catalogue, Common, DeclaredCondition, Fingerprint, Orders, Plan, ServiceParts,
 };
 use weir_config::{Config, Misfit};
-use weir_exchange::status::{AlertBrief, ObjectiveBrief};
+use weir_exchange::status::{AlertBrief, ObjectiveBrief, PluginStatus};
 use weir_plugin::{Declaration, Host};
 use weir_telemetry::export::PostOptions;
 use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Counter, Family, Registry};
 
 use crate::cli::CliError;
-use crate::status::model_loaded;
+use crate::loaded::{ModelLoaded, model_loaded};
 
 /// Alerting of the house. Cloning shares it.
 #[derive(Clone)]
@@ -30,9 +31,18 @@ struct Inner {
     events: Family<Counter>,
     logger: Logger,
     state_dir: Option<std::path::PathBuf>,
-    /// Who knows the plugins' conditions, once there is somebody.
-    plugins: OnceLock<Host>,
+    /// Whom it depends on, once they are there.
+    neighbours: OnceLock<Neighbours>,
     running: Mutex<Option<Alerts>>,
+}
+
+/// Whom alerting depends on while the gateway runs.
+pub(crate) struct Neighbours {
+    /// They know their conditions.
+    pub(crate) plugins: Host,
+    pub(crate) models: Arc<ModelLoaded>,
+    /// Where the admin pages are.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Alerting {
@@ -51,15 +61,15 @@ impl Alerting {
             registry: registry.clone(),
             logger: logger.source("alerts"),
             state_dir: config.gateway.state_dir.clone(),
-            plugins: OnceLock::new(),
+            neighbours: OnceLock::new(),
             running: Mutex::default(),
         })))
     }
 
-    /// Conditions are asked of these plugins.
-    pub(crate) fn meet(&self, plugins: Host) {
-        // There is one host a house.
-        let _ = self.0.plugins.set(plugins);
+    /// Depends on these from now on.
+    pub(crate) fn meet(&self, neighbours: Neighbours) {
+        // There is one of each a house.
+        let _ = self.0.neighbours.set(neighbours);
     }
 
     /// Checks rules, objectives and receivers of a configuration; nothing in force changes.
@@ -88,7 +98,11 @@ impl Alerting {
     }
 
     /// These are in force.
-    pub(crate) fn put_in_force(&self, orders: Orders) {
+    pub(crate) fn put_in_force(&self, mut orders: Orders) {
+        // What was bound, which may be another port than was asked for.
+        if let (None, Some(neighbours)) = (&orders.common.alerting.external_url, self.0.neighbours.get()) {
+            orders.common.address = format!("http://{}", neighbours.admin);
+        }
         let mut running = self.running();
         if let Some(alerts) = &*running {
             alerts.replace(orders);
@@ -105,18 +119,19 @@ impl Alerting {
     }
 
     fn parts(&self) -> ServiceParts {
-        let house = self.clone();
+        let (house, beside) = (self.clone(), self.clone());
         let conditions = move || {
-            let of = |status: weir_exchange::status::PluginStatus| {
+            let of = |status: PluginStatus| {
                 let key = status.key;
                 status.conditions.into_iter().map(move |condition| (key.clone(), condition))
             };
-            house
-                .0
-                .plugins
-                .get()
-                .map(|host| host.status().into_iter().flat_map(of).collect())
-                .unwrap_or_default()
+            let plugins = house.0.neighbours.get().map(|neighbours| neighbours.plugins.status());
+            plugins.into_iter().flatten().flat_map(of).collect()
+        };
+        let evaluated = move || {
+            if let Some(neighbours) = beside.0.neighbours.get() {
+                neighbours.models.remember();
+            }
         };
         let Inner { registry, metrics, delivery_metrics, events, logger, state_dir, .. } = &*self.0;
         ServiceParts {
@@ -125,6 +140,7 @@ impl Alerting {
             delivery_metrics: delivery_metrics.clone(),
             events: events.clone(),
             conditions: Box::new(conditions),
+            evaluated: Box::new(evaluated),
             logger: logger.clone(),
             state_dir: state_dir.clone(),
         }

@@ -14,16 +14,17 @@ use weir_proxy::{
 use weir_telemetry::log::{Field, Level, LogOptions, Logger};
 use weir_telemetry::{ProcessMetrics, Registry, process};
 
-use crate::alerting::Alerting;
+use crate::alerting::{Alerting, Neighbours};
 use crate::artifacts::Workshop;
 use crate::cli::CliError;
 use crate::exports::{Exports, Outlets};
 use crate::generation::{Made, Prepared, Refused, Source, What};
+use crate::loaded::ModelLoaded;
 use crate::reload::ReloadMetrics;
 use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
 use crate::seams::{TrafficPort, Verdicts, admin_hosts, line_config};
-use crate::status::{ModelLoaded, Status, StatusParts};
+use crate::status::{Status, StatusParts};
 use crate::watch::Watch;
 
 /// Verdicts remembered for the admin API.
@@ -122,10 +123,12 @@ impl House {
             alerting: self.alerting.clone(),
             nudge: watch.nudge(),
         }));
-        self.registry.source("model_loaded", Arc::new(ModelLoaded(status.clone())));
-        self.alerting.meet(self.workshop.host());
+        let state_dir = config.gateway.state_dir.as_deref();
+        let models = Arc::new(ModelLoaded::new(status.clone(), state_dir, &self.logger));
+        self.registry.source("model_loaded", models.clone());
         let pages = Pages::new(status.clone() as Arc<dyn Gateway>, &self.registry)?;
         let (servers, bound) = bind_admin(config, &pages, traffic.address())?;
+        self.alerting.meet(Neighbours { plugins: self.workshop.host(), models, admin: bound.admin });
         let traffic_pages = config.gateway.serve_metrics_on_listen.then(|| TrafficPort::shared(pages));
         let proxy = Proxy::start(self.proxy_parts(&prepared, handoffs, &line, traffic_pages), traffic)?;
         let admin = weir_admin::start(servers)?;

@@ -10,6 +10,7 @@ mod demo;
 mod exports;
 mod generation;
 mod house;
+mod loaded;
 mod reload;
 mod running;
 mod runtime;

@@ -1,6 +1,5 @@
 //! What the admin pages are told: kept by the control loop, read from other threads.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +12,10 @@ use weir_admin::{
     Settling,
 };
 use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
-use weir_exchange::{Handoff, Role, Schema};
+use weir_exchange::{Handoff, Schema};
 use weir_observe::{Line, RecentVerdicts, Said};
 use weir_plugin::Host;
 use weir_proxy::{EndpointBook, Readiness, Snapshot};
-use weir_telemetry::{Points, Sample, Source, Spec, Value};
 
 use crate::alerting::Alerting;
 use crate::generation::{Refused, What};
@@ -98,6 +96,16 @@ impl Status {
         });
     }
 
+    /// Whether each route can be answered now.
+    pub(crate) fn readiness(&self) -> Vec<Readiness> {
+        self.snapshot.load().readiness()
+    }
+
+    /// Every kind of exchange seen, with how long ago it last was.
+    pub(crate) fn schemas_by_age(&self) -> Vec<(Arc<Schema>, Duration)> {
+        self.line.schemas_by_age()
+    }
+
     pub(crate) fn drains(&self) {
         self.draining.store(true, Relaxed);
     }
@@ -130,7 +138,7 @@ impl Status {
 
 impl Gateway for Status {
     fn health(&self) -> Health {
-        Health { model_loaded: self.snapshot.load().readiness().iter().all(|r| r.ready) }
+        Health { model_loaded: self.readiness().iter().all(|r| r.ready) }
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -209,94 +217,6 @@ impl Gateway for Status {
     }
 }
 
-/// `model_loaded`: computed when asked, so that a retired model is absent rather than 0.
-pub(crate) struct ModelLoaded(pub(crate) Arc<Status>);
-
-/// What `model_loaded` is.
-pub(crate) fn model_loaded() -> Spec {
-    let help = "1 while a model can answer: loaded here, or its server ready.";
-    Spec::gauge("model_loaded", help, &["model", "model_version"])
-}
-
-impl Source for ModelLoaded {
-    fn collect(&self, out: &mut Vec<Points>) {
-        let spec = model_loaded();
-        let seen = self.0.line.schemas_by_age();
-        let mut models: BTreeMap<[Arc<str>; 2], bool> = BTreeMap::new();
-        for readiness in self.0.snapshot.load().readiness() {
-            for labels in labels_of(&readiness, &seen) {
-                *models.entry(labels).or_default() |= readiness.ready;
-            }
-        }
-        let sample = |(labels, ready): ([Arc<str>; 2], bool)| Sample {
-            labels: labels.into(),
-            overflow: false,
-            value: Value::Gauge(f64::from(u8::from(ready))),
-            exemplars: Vec::new(),
-        };
-        out.push(Points { spec, samples: models.into_iter().map(sample).collect() });
-    }
-}
-
-/// A model that others of its route have outlived by this much is retired: a new version took its place.
-const RETIRED: Duration = Duration::from_secs(300);
-
-/// The models a route's replies named, each `seen` with how long ago; what the configuration says until one
-/// did. A model that runs here is known: what earlier replies named may have been replaced since.
-fn labels_of(
-    Readiness { route, local, .. }: &Readiness,
-    seen: &[(Arc<Schema>, Duration)],
-) -> Vec<[Arc<str>; 2]> {
-    let configured = [route.model.clone(), route.model_version.clone()];
-    if *local {
-        return vec![configured];
-    }
-    let replied = |s: &Schema| [Role::Output, Role::Score].iter().any(|r| s.with_role(*r).next().is_some());
-    let of_route = seen.iter().filter(|(s, _)| s.route == route.name && replied(s));
-    let named: Vec<_> = of_route
-        .map(|(s, age)| ([s.model.clone(), s.model_version.clone()], *age))
-        .filter(|(labels, _)| *labels != configured && labels.iter().any(|l| !l.is_empty()))
-        .collect();
-    let youngest = named.iter().map(|(_, age)| *age).min().unwrap_or_default();
-    let current = named.into_iter().filter(|(_, age)| *age <= youngest + RETIRED);
-    let current: Vec<_> = current.map(|(labels, _)| labels).collect();
-    if current.is_empty() { vec![configured] } else { current }
-}
-
-fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_exchange::{Column, Kind, ObservedRoute, SchemaId};
-
-    use super::*;
-
-    fn version(version: &str, age: u64) -> (Arc<Schema>, Duration) {
-        let output = Column { role: Role::Output, name: "0".into(), kind: Kind::Number, codes: Vec::new() };
-        let schema = Schema {
-            id: SchemaId(1),
-            version: 1,
-            route: "churn".into(),
-            model: "churn".into(),
-            model_version: version.into(),
-            classification: None,
-            columns: vec![output],
-        };
-        (Arc::new(schema), Duration::from_secs(age))
-    }
-
-    #[test]
-    fn a_version_that_another_has_outlived_is_retired_and_two_that_are_asked_are_not() {
-        let route = ObservedRoute::named("churn", None);
-        let readiness = Readiness { route, local: false, ready: true };
-        let versions = |seen: &[(Arc<Schema>, Duration)]| -> Vec<String> {
-            labels_of(&readiness, seen).into_iter().map(|[_, version]| version.to_string()).collect()
-        };
-        assert_eq!(versions(&[]), [""]);
-        assert_eq!(versions(&[version("1", 301), version("2", 0)]), ["2"]);
-        assert_eq!(versions(&[version("1", 200), version("2", 0)]), ["1", "2"]);
-        assert_eq!(versions(&[version("1", 9_000), version("2", 9_200)]), ["1", "2"], "a quiet night");
-    }
 }

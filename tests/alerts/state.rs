@@ -64,6 +64,32 @@ fn a_gateway_that_is_killed_while_an_alert_fires_tells_a_webhook_of_its_end_and_
     assert_eq!(told, [firing(&watchdog.starts_at), firing(&began), ("resolved".to_owned(), began.clone())]);
 }
 
+#[test]
+fn a_model_whose_version_only_its_replies_told_is_the_same_one_after_a_restart_during_its_outage() {
+    let (patient, pager) = (Patient::start(), Pager::start());
+    let mut gateway =
+        Gateway::start(WEIR, &configuration(&patient, &webhook("pager", &pager.url()), NOT_LOADED));
+    assert_eq!(gateway.post("/predict", "{\"features\": [[1]]}").status(), 200);
+    gateway.await_metric("model_loaded", &[("model", "churn"), ("model_version", "7")], 1.0);
+    eventually("the name is stored", || {
+        fs::read_to_string(state(&gateway).join("models.json")).ok().filter(|text| text.contains("\"7\""))
+    });
+    patient.falls_ill();
+    let told = pager.await_told("firing", "ModelNotLoaded");
+    assert_eq!(told.labels["model_version"], "7");
+    let link =
+        told.generator_url.strip_prefix(&format!("http://{}", gateway.admin())).expect("it leads here");
+    assert_eq!(gateway.api(link)["alert"]["labels"]["model_version"], "7");
+    await_stored(&gateway, true);
+    gateway.kill_and_restart(WEIR);
+    await_evaluation(&gateway);
+    gateway.await_metric("model_loaded", &[("model", "churn"), ("model_version", "7")], 0.0);
+    patient.gets_well();
+    let ended = pager.await_told("resolved", "ModelNotLoaded");
+    assert_eq!((ended.labels, ended.starts_at), (told.labels, told.starts_at));
+    assert_eq!(pager.told().len(), 2, "once firing, once resolved");
+}
+
 #[track_caller]
 fn rule_since(gateway: &Gateway) -> Value {
     await_state(gateway, "ModelNotLoaded", "firing")["alerts"][0]["firing_since_unix_ms"].clone()

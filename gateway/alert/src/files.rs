@@ -14,7 +14,7 @@ const LONGEST: u64 = 64 << 20;
 ///
 /// # Errors
 /// The folder cannot be written to, or is full.
-pub(crate) fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
+pub fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut temporary = path.as_os_str().to_owned();
@@ -31,7 +31,7 @@ pub(crate) fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
 
 /// What reading a file came to.
 #[derive(Debug)]
-pub(crate) enum Read<T> {
+pub enum Read<T> {
     Nothing,
     State(T),
     /// It could not be understood; it is kept under this name.
@@ -42,7 +42,7 @@ pub(crate) enum Read<T> {
 }
 
 /// Reads a file; one that cannot be understood is renamed, so that nobody overwrites it.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, unix_ms: u64) -> Read<T> {
+pub fn read<T: DeserializeOwned>(path: &Path, unix_ms: u64) -> Read<T> {
     let reason = match attempt(path) {
         Ok(Some(state)) => return Read::State(state),
         Ok(None) => return Read::Nothing,

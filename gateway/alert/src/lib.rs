@@ -7,7 +7,7 @@ pub mod delivery;
 mod engine;
 mod evaluate;
 mod events;
-mod files;
+pub mod files;
 mod generate;
 mod judged;
 mod machine;

@@ -36,6 +36,8 @@ pub struct ServiceParts {
     /// The counters of objectives, shared with those who count.
     pub events: Family<Counter>,
     pub conditions: Conditions,
+    /// What is to be done beside, after every evaluation.
+    pub evaluated: Box<dyn Fn() + Send + Sync>,
     pub logger: Logger,
     /// Where state is stored; `None`: in memory only.
     pub state_dir: Option<PathBuf>,
@@ -347,6 +349,7 @@ impl Shared {
             delivery.offer(if state.sends { firing } else { Vec::new() }, resolved);
         }
         self.save_windows(state, at_ms, false);
+        (self.parts.evaluated)();
         self.show(state, at_ms);
         self.parts.metrics.evaluated(began.elapsed(), missed, state.engine.bytes());
     }

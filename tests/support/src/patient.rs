@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::upstream::{Server, ok_json};
 
-/// Answers everything with an empty object, and with 503 while it is ill.
+/// Answers everything with one prediction of version 7 of its model, and with 503 while it is ill.
 #[derive(Debug)]
 pub struct Patient {
     server: Server,
@@ -21,7 +21,7 @@ impl Patient {
             if now.load(SeqCst) {
                 b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_vec()
             } else {
-                ok_json("{}")
+                ok_json("{\"predictions\": [1], \"model_version\": \"7\"}")
             }
         });
         Self { server, ill }
@@ -44,6 +44,7 @@ impl Patient {
         let address = self.address();
         format!(
             "[[route]]\nname = \"churn\"\npath = \"/*\"\nbackend = \"churn\"\nmodel = \"churn\"\n\
+             protocol = \"json\"\n[route.json]\n\
              [backend.churn]\nendpoints = [\"http://{address}\"]\nready = \"/ready\"\nready_interval = \"100ms\"\n"
         )
     }
