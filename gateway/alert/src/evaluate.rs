@@ -1,9 +1,9 @@
 //! What a rule finds at a moment: the label sets for which it holds, as PromQL would find them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use weir_config::Aggregate;
 use weir_stats::series::quantile;
 
@@ -45,7 +45,10 @@ pub struct Look {
 }
 
 /// A group's values under way.
-type Groups<T> = BTreeMap<Vec<Arc<str>>, T>;
+type Groups<'a, T> = BTreeMap<Key<'a>, T>;
+
+/// The values of the labels that tell groups apart: borrowed, since most groups are never told of.
+type Key<'a> = SmallVec<[&'a str; 4]>;
 
 /// A sum whose rounding does not depend on the order of its parts, which a hash map gives: what was lost by
 /// each addition is kept, as Neumaier does and Prometheus since 2.53.
@@ -124,8 +127,8 @@ impl<'a> Asked<'a> {
     }
 
     /// Sums what `of` finds of each line, by group.
-    fn sums(&self, pick: &Pick, of: impl Fn(&Line) -> Option<f64>) -> Groups<(f64, usize)> {
-        let mut groups: Groups<(Total, usize)> = Groups::new();
+    fn sums(&self, pick: &'a Pick, of: impl Fn(&Line) -> Option<f64>) -> Groups<'a, (f64, usize)> {
+        let mut groups: Groups<'_, (Total, usize)> = Groups::new();
         for (labels, line) in self.store.picked(pick) {
             let Some(value) = of(line) else { continue };
             let (total, series) = groups.entry(key(pick, labels)).or_default();
@@ -136,14 +139,14 @@ impl<'a> Asked<'a> {
     }
 
     /// The labels of a group.
-    fn labels(&self, key: &[Arc<str>]) -> BTreeMap<String, String> {
+    fn labels(&self, key: &[&str]) -> BTreeMap<String, String> {
         let names = self.rule.config.by.iter().cloned();
         names.zip(key.iter().map(ToString::to_string)).filter(|(_, value)| !value.is_empty()).collect()
     }
 
     /// The sum of what each series rose by, or of its rate: a rate before it is a sum, so that it rounds as
     /// Prometheus' does.
-    fn rises(&self, of: &Pick, rate: bool) -> Look {
+    fn rises(&self, of: &'a Pick, rate: bool) -> Look {
         let sums = self.sums(of, |line| if rate { self.rate(&line.value) } else { self.increase(line) });
         let events = if rate { self.window_ms as f64 / 1000.0 } else { 1.0 };
         let mut look = Look::default();
@@ -154,7 +157,7 @@ impl<'a> Asked<'a> {
         look
     }
 
-    fn ratio(&self, part: &Pick, whole: &Pick, under: Option<usize>) -> Look {
+    fn ratio(&self, part: &'a Pick, whole: &'a Pick, under: Option<usize>) -> Look {
         let of_part = self.sums(part, |line| match under {
             Some(at) => line.buckets.get(at)?.1.increase(self.at_ms, self.window_ms),
             None => self.increase(line),
@@ -183,7 +186,7 @@ impl<'a> Asked<'a> {
     }
 
     fn quantile(&self, q: f64, of: &Pick) -> Look {
-        let mut groups: Groups<(Buckets, usize, Total)> = Groups::new();
+        let mut groups: Groups<'_, (Buckets, usize, Total)> = Groups::new();
         for (labels, line) in self.store.picked(of) {
             let (Some(count), Some(rate)) = (self.increase(line), self.rate(&line.value)) else { continue };
             let (buckets, series, events) = groups.entry(key(of, labels)).or_default();
@@ -221,7 +224,7 @@ impl<'a> Asked<'a> {
     }
 
     fn together(&self, of: &Pick, how: Aggregate) -> Look {
-        let mut groups: Groups<(Total, f64, usize)> = Groups::new();
+        let mut groups: Groups<'_, (Total, f64, usize)> = Groups::new();
         for (labels, line) in self.store.picked(of) {
             let Some(value) = self.now(line) else { continue };
             let (total, best, n) = groups.entry(key(of, labels)).or_insert((Total::default(), value, 0));
@@ -292,6 +295,6 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn key(pick: &Pick, labels: &Labels) -> Vec<Arc<str>> {
-    pick.by.iter().map(|at| labels.get(*at).cloned().unwrap_or_default()).collect()
+fn key<'a>(pick: &Pick, labels: &'a Labels) -> Key<'a> {
+    pick.by.iter().map(|at| labels.get(*at).map_or("", |value| value)).collect()
 }
