@@ -68,9 +68,9 @@ impl Lane {
     /// It fires.
     fn begin(&mut self, alert: &Arc<Alert>, now: Now) {
         self.muted = alert.muted;
-        match self.firing.take() {
-            Some(told) if told.starts_at_ms == alert.starts_at_ms => return self.firing = Some(told),
-            Some(before) => self.finish(&Arc::new(ended(Alert::clone(&before), now.unix_ms)), now),
+        match &self.firing {
+            Some(told) if told.starts_at_ms == alert.starts_at_ms => return,
+            Some(before) => self.finish(&Arc::new(ended(Alert::clone(before), now.unix_ms)), now),
             None => {}
         }
         self.note(Form::Firing, alert, now);

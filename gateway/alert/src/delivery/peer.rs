@@ -377,7 +377,8 @@ impl Entry {
             (self.told, self.late) = (Told::Elsewhere, true);
         }
         if let Some(Ended { confirmed: confirmed @ Some(_), .. }) = &mut self.ended {
-            if seen.is_none_or(|seen| *confirmed <= Some(seen)) {
+            // Asking comes before telling, so what was confirmed at that very moment was so afterwards.
+            if seen.is_none_or(|seen| *confirmed < Some(seen)) {
                 return;
             }
             *confirmed = None;
