@@ -36,7 +36,7 @@ section! {
         /// What telling may take.
         timeout: Duration = default("\"10s\"", Period::new(MS, HOUR));
         /// How often a firing alert is told again, so that an Alertmanager does not think it over.
-        resend: Duration = default("\"1m\"", Period::new(SECOND, HOUR));
+        resend: At<Duration> = default("\"1m\"", Placed(Period::new(SECOND, HOUR)));
         /// The `group_wait` of the Alertmanager: an alert that it heard of only after it had ended is told as
         /// firing first, and as resolved after this time.
         group_wait: Duration = default("\"30s\"", Period::new(MS, HOUR));
@@ -50,7 +50,7 @@ section! {
         /// Further receivers, which get every change as an Alertmanager's webhook payload.
         webhook: Vec<At<WebhookKeys>> = default("{}", Named::<WebhookKeys>::max(16));
         /// Times in which nobody is told anew.
-        maintenance: Vec<At<MaintenanceKeys>> = default("{}", Named::<MaintenanceKeys>::max(64));
+        pub(crate) maintenance: Vec<At<MaintenanceKeys>> = default("{}", Named::<MaintenanceKeys>::max(64));
     }
 }
 
@@ -81,7 +81,7 @@ section! {
         /// Days on which `daily` begins, such as ["sat", "sun"]; [] for every day.
         days: Vec<u32> = default("[]", List::up_to(7, Word::of(DAYS)));
         /// Alerts and objectives that are muted, by name; [] for all.
-        alerts: Vec<At<String>> = default("[]", List::up_to(256, Placed(Text)));
+        pub(crate) alerts: Vec<At<String>> = default("[]", List::up_to(256, Placed(Text)));
     }
 }
 
@@ -191,22 +191,11 @@ impl Entry for MaintenanceKeys {
 }
 
 impl AlertingKeys {
-    /// `names`: of all alerts and objectives.
-    pub(crate) fn resolve(self, base: &Path, names: &[&str], reader: &mut Reader<'_>) -> Alerting {
+    pub(crate) fn resolve(self, base: &Path, reader: &mut Reader<'_>) -> Alerting {
         check_labels(&self.labels, reader);
-        if self.resend < self.interval {
-            // Said at the nearest thing that is written.
-            if let Some(first) = self.alertmanagers.first() {
-                let words = "`resend` is shorter than `interval`, which is when alerts are looked at";
-                reader.warn(&first.place, words);
-            }
-        }
-        for at in self.maintenance.iter().flat_map(|one| &one.value.alerts) {
-            if !names.contains(&at.value.as_str()) {
-                let message =
-                    format!("there is no alert or objective {} (see `[alert]` and `[slo]`)", at.shown);
-                reader.misfit(&at.place, message);
-            }
+        if self.resend.value < self.interval {
+            let words = "is shorter than `interval`, which is when alerts are looked at and told again";
+            reader.warn(&self.resend.place, format!("{} {words}", self.resend.shown));
         }
         Alerting {
             sends: self.evaluate,
@@ -215,7 +204,7 @@ impl AlertingKeys {
             headers: headers(&self.headers, reader),
             ca: self.ca.map(|file| base.join(file)),
             timeout: self.timeout,
-            resend: self.resend.max(self.interval),
+            resend: self.resend.value.max(self.interval),
             group_wait: self.group_wait,
             external_url: self.external_url,
             labels: self.labels.into_iter().map(|label| label.value).collect(),

@@ -1,7 +1,6 @@
 //! Checks across sections: names that refer to each other, routes that cannot be told apart.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::{AlertKeys, AlertRule};
@@ -24,8 +23,15 @@ pub(crate) fn references(file: &File, reader: &mut Reader<'_>) {
     for name in file.route.iter().filter_map(|route| route.value.backend.as_ref()) {
         known("backend", name, &name.value, &backends, reader);
     }
-    for name in file.plugin.iter().flat_map(|plugin| &plugin.value.routes) {
+    let of_plugins = file.plugin.iter().flat_map(|plugin| &plugin.value.routes);
+    let of_slos = file.slo.iter().flat_map(|slo| &slo.value.routes);
+    for name in of_plugins.chain(&file.prediction_log.value.routes).chain(of_slos) {
         known("route", name, &name.value, &routes, reader);
+    }
+    let told = file.alert.iter().map(|alert| &*alert.shown).chain(file.slo.iter().map(|slo| &*slo.shown));
+    let told: Vec<&str> = told.collect();
+    for name in file.alerting.maintenance.iter().flat_map(|one| &one.value.alerts) {
+        known("alert or objective", name, &name.value, &told, reader);
     }
     readiness(file, &backends, reader);
     unused(file, reader);
@@ -145,7 +151,7 @@ fn circles(alerts: &[At<AlertKeys>], slos: &[At<SloKeys>], reader: &mut Reader<'
 pub(crate) fn rules(
     alerts: Vec<At<AlertKeys>>,
     slos: Vec<At<SloKeys>>,
-    (routes, interval): (&[Arc<str>], Duration),
+    interval: Duration,
     reader: &mut Reader<'_>,
 ) -> (Vec<AlertRule>, Vec<Slo>) {
     let names: Vec<String> =
@@ -166,6 +172,6 @@ pub(crate) fn rules(
     }
     circles(&alerts, &slos, reader);
     let alerts = alerts.into_iter().filter_map(|alert| alert.resolve(interval, reader)).collect();
-    let slos = slos.into_iter().filter_map(|slo| slo.resolve(routes, reader)).collect();
+    let slos = slos.into_iter().filter_map(|slo| slo.resolve(reader)).collect();
     (alerts, slos)
 }

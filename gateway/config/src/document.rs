@@ -98,14 +98,9 @@ impl File {
         let around = Surroundings { base, timeouts: &timeouts, is_folder };
         let backends = self.backend.into_iter().filter_map(|b| b.resolve(&around, reader)).collect();
         let telemetry = Telemetry { cpu: self.gateway.telemetry_cpu, ..self.telemetry };
-        let names: Vec<_> = routes.iter().map(|(_, route)| route.name.clone()).collect();
         let tracing = self.tracing.resolve(base, reader);
-        let prediction_log = self.prediction_log.resolve(base, &names, tracing.otlp.is_some(), reader);
-        let alerting = self.alerting;
-        let (alerts, slos) = check::rules(self.alert, self.slo, (&names, alerting.interval), reader);
-        let told: Vec<&str> =
-            alerts.iter().map(|a| &*a.name).chain(slos.iter().map(|s| &**s.name())).collect();
-        let alerting = alerting.resolve(base, &told, reader);
+        let prediction_log = self.prediction_log.resolve(base, tracing.otlp.is_some(), reader);
+        let (alerts, slos) = check::rules(self.alert, self.slo, self.alerting.interval, reader);
         Config {
             gateway: self.gateway.resolve(base),
             limits,
@@ -117,7 +112,7 @@ impl File {
             tracing,
             prediction_log,
             privacy: self.privacy.resolve(reader),
-            alerting,
+            alerting: self.alerting.resolve(base, reader),
             alerts,
             slos,
             log: self.log,

@@ -38,7 +38,7 @@ section! {
         /// Record what a plugin wants kept too.
         verdicts: bool = default("true", Bool);
         /// Routes to record; [] for all.
-        routes: Vec<At<String>> = default("[]", List::up_to(1000, Placed(Text)));
+        pub(crate) routes: Vec<At<String>> = default("[]", List::up_to(1000, Placed(Text)));
         /// Rows of one exchange that are recorded at most.
         rows: usize = default("100", Count::new(1, 16_384));
         /// Bytes that may wait for a slow sink; what is beyond is dropped and counted.
@@ -84,19 +84,8 @@ impl std::fmt::Debug for PredictionLog {
 }
 
 impl At<PredictionLogKeys> {
-    /// `known`: names of the routes.
-    pub(crate) fn resolve(
-        self,
-        base: &Path,
-        known: &[Arc<str>],
-        exports: bool,
-        reader: &mut Reader<'_>,
-    ) -> PredictionLog {
+    pub(crate) fn resolve(self, base: &Path, exports: bool, reader: &mut Reader<'_>) -> PredictionLog {
         let keys = self.value;
-        for route in keys.routes.iter().filter(|route| known.iter().all(|known| **known != *route.value)) {
-            let names = known.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-            reader.misfit(&route.place, format!("there is no route {} (known: {names})", route.shown));
-        }
         if keys.otlp && !exports {
             let words = "records go to the collector of `[tracing]`, which has none (set `tracing.otlp`)";
             reader.misfit(&self.place, words);

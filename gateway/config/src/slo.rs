@@ -30,7 +30,7 @@ section! {
         /// The rolling window the objective is kept over.
         window: Duration = default("\"30d\"", Period::new(DAY, Duration::from_secs(90 * 86_400)));
         /// Routes whose events count; [] for all.
-        routes: Vec<At<String>> = default("[]", List::up_to(1000, Placed(Text)));
+        pub(crate) routes: Vec<At<String>> = default("[]", List::up_to(1000, Placed(Text)));
         /// A request is good if it is answered, without an error, within this time.
         latency_under: Option<Duration> = optional("\"500ms\"", Period::new(MS, DAY));
         /// A predicted row is good if its highest class score is this or more.
@@ -150,13 +150,8 @@ impl Entry for SloKeys {
 }
 
 impl At<SloKeys> {
-    /// `known`: names of the routes.
-    pub(crate) fn resolve(self, known: &[Arc<str>], reader: &mut Reader<'_>) -> Option<Slo> {
+    pub(crate) fn resolve(self, reader: &mut Reader<'_>) -> Option<Slo> {
         let At { value: keys, shown, place } = self;
-        for route in keys.routes.iter().filter(|route| known.iter().all(|known| **known != *route.value)) {
-            let names = known.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-            reader.misfit(&route.place, format!("there is no route {} (known: {names})", route.shown));
-        }
         let aim = aim(&keys, &place, reader);
         let objective = keys.objective.as_ref()?;
         if objective.value <= 0.0 || objective.value >= 1.0 {
