@@ -35,7 +35,7 @@ test: lint plugins ## every test that needs no server of somebody else's
 test-peers: plugins ## the tests with real servers: FastAPI, MLflow, MLServer, Prometheus, Alertmanager, Phoenix and other receivers of traces
 	tests/support/peers.sh
 	WEIR_PEERS=1 cargo test --locked --test fastapi --test peers -- --nocapture
-	WEIR_PEERS=1 cargo test --locked --workspace --test parity --test jitter -- --nocapture
+	WEIR_PEERS=1 cargo test --locked --workspace --test generate --test parity --test jitter -- --nocapture
 
 bench: build ## Weir beside nginx, HAProxy and Envoy; about 15 minutes
 	tests/bench/setup.sh

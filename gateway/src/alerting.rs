@@ -103,13 +103,14 @@ impl Alerting {
         if let (None, Some(neighbours)) = (&orders.common.alerting.external_url, self.0.neighbours.get()) {
             orders.common.address = format!("http://{}", neighbours.admin);
         }
-        let mut running = self.running();
-        if let Some(alerts) = &*running {
+        // Not under the lock: pages are asked for meanwhile.
+        let running = self.running().clone();
+        if let Some(alerts) = running {
             alerts.replace(orders);
             return;
         }
         match Alerts::start(self.parts(), orders) {
-            Ok(alerts) => *running = Some(alerts),
+            Ok(alerts) => *self.running() = Some(alerts),
             Err(error) => {
                 let error = error.to_string();
                 let fields = [("error", Field::from(&error))];

@@ -2,6 +2,7 @@
 //! said is remembered over a restart, so that a model that is down then is still the same one.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use weir_alert::files;
 use weir_exchange::{Role, Schema};
 use weir_proxy::Readiness;
-use weir_telemetry::log::{Field, Logger};
+use weir_telemetry::log::Logger;
 use weir_telemetry::{Points, Sample, Source, Spec, Value};
 
-use crate::status::{Status, unix_ms};
+use crate::status::Status;
 
 /// Model and version.
 type Labels = [Arc<str>; 2];
@@ -41,15 +42,11 @@ impl ModelLoaded {
     /// Goes on with what was stored in `state_dir`.
     pub(crate) fn new(status: Arc<Status>, state_dir: Option<&Path>, logger: &Logger) -> Self {
         let (file, logger) = (state_dir.map(|folder| folder.join("models.json")), logger.source("models"));
-        let known = match file.as_deref().map(|file| files::read::<Known>(file, unix_ms())) {
+        let begins = "the names of models cannot be read: replies have to say them again";
+        let read = file.as_deref().map(|file| files::read(file, &logger, begins, Ok::<Known, Infallible>));
+        let known = match read {
             Some(files::Read::State(known)) => known,
-            Some(files::Read::SetAside { kept, reason }) => {
-                let kept = kept.display().to_string();
-                let fields = [("kept_as", Field::from(&kept)), ("error", Field::from(&reason))];
-                logger.error("the names of models cannot be read: replies have to say them again", &fields);
-                Known::new()
-            }
-            Some(files::Read::Nothing) | None => Known::new(),
+            _ => Known::new(),
         };
         Self { status, file, known: Mutex::new(known), logger }
     }
@@ -62,20 +59,14 @@ impl ModelLoaded {
             let (named, configured) = (named(readiness, &seen), configured(readiness));
             (!named.is_empty()).then(|| (readiness.route.name.clone(), Called { configured, named }))
         });
-        let mut known = self.known();
-        let before = known.clone();
-        known.retain(|name, _| routes.iter().any(|readiness| readiness.route.name == *name));
-        known.extend(called);
-        if *known == before {
-            return;
-        }
-        let now = known.clone();
-        drop(known);
-        let Some(file) = &self.file else { return };
-        if let Err(error) = files::write(file, &now) {
-            let (file, error) = (file.display().to_string(), error.to_string());
-            let fields = [("file", Field::from(&file)), ("error", Field::from(&error))];
-            self.logger.error("the names of models cannot be stored", &fields);
+        let mut now = self.known().clone();
+        now.retain(|name, _| routes.iter().any(|readiness| readiness.route.name == *name));
+        now.extend(called);
+        let news = *self.known() != now;
+        // What could not be stored is still news.
+        let fails = "the names of models cannot be stored";
+        if news && self.file.as_ref().is_none_or(|file| files::store(file, &now, &self.logger, fails)) {
+            *self.known() = now;
         }
     }
 

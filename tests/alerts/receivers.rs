@@ -77,15 +77,18 @@ fn a_webhook_that_hangs_is_waited_for_by_nobody_and_told_once_it_answers() {
     pager.await_told("resolved", "ModelNotLoaded");
     pager.heard_once_of(&["ModelNotLoaded"]);
 
-    // Tried again, as the same notification; then told of the end.
-    let mut again = hanging.accept();
-    let second = again.message();
-    assert_eq!(second.body, first.body);
-    assert_eq!(second.json()["status"], "firing");
-    again.send(ok("text/plain", b""));
-    let last = again.message();
-    assert_eq!(last.json()["status"], "resolved");
-    again.send(ok("text/plain", b""));
+    // Tried again, as the same notification, until an answer comes in time; then told of the end.
+    let mut last = String::from("firing");
+    while last == "firing" {
+        let mut again = hanging.accept();
+        while let Some(message) = again.try_message() {
+            last = message.json()["status"].as_str().expect("a status").to_owned();
+            assert!(last == "resolved" || message.body == first.body);
+            if again.try_send(ok("text/plain", b"")).is_err() || last == "resolved" {
+                break;
+            }
+        }
+    }
     let delivered = [("receiver", "webhook:slow"), ("outcome", "delivered")];
     gateway.await_metric("weir_alert_notifications_total", &delivered, 2.0);
     gateway.await_metric("weir_alert_notifications_waiting", &[("receiver", "webhook:slow")], 0.0);

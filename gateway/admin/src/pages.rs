@@ -25,6 +25,8 @@ pub(crate) enum Page {
     Plugins,
     Verdicts,
     Alerts,
+    /// What one alert fired on; of many paths, so that it is not among [`Page::ALL`].
+    Evidence,
     Backends,
     Config,
     Generation,
@@ -51,7 +53,8 @@ impl Page {
 
     /// The page at a path.
     pub(crate) fn at(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|page| page.path() == path)
+        let is_one = path.strip_prefix(Self::Evidence.path()).is_some_and(|rest| !rest.is_empty());
+        if is_one { Some(Self::Evidence) } else { Self::ALL.into_iter().find(|page| page.path() == path) }
     }
 
     pub(crate) fn path(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Page {
             Self::Plugins => "/api/plugins",
             Self::Verdicts => "/api/verdicts",
             Self::Alerts => "/api/alerts",
+            Self::Evidence => "/api/alerts/",
             Self::Backends => "/api/backends",
             Self::Config => "/api/config",
             Self::Generation => "/api/generation",
@@ -83,6 +87,7 @@ impl Page {
             Self::Plugins => "plugins: state, faults, cost, conditions, counts of verdicts",
             Self::Verdicts => "the last verdicts on single exchanges, oldest first",
             Self::Alerts => "rules, objectives and receivers; `/api/alerts/FINGERPRINT` is what one fired on",
+            Self::Evidence => "what one alert fired on",
             Self::Backends => "endpoints: readiness, requests in flight, last error",
             Self::Config => "the configuration in force, without secrets",
             Self::Generation => "the generation in force and the last reload",
@@ -142,7 +147,7 @@ impl Pages {
         Some(Response { status: reply.status.as_u16(), content_type: reply.content_type, body: reply.body })
     }
 
-    /// A page that needs no waiting; `None` for those that do.
+    /// A page that needs no waiting and is of one path; `None` for the others.
     pub(crate) fn read(&self, page: Page, accept: &str) -> Option<Reply> {
         let ok = |document: &serde_json::Value| Reply::json(StatusCode::OK, document);
         Some(match page {
@@ -157,13 +162,13 @@ impl Pages {
             Page::Backends => ok(&json!({ "endpoints": self.gateway.backends() })),
             Page::Config => ok(&self.gateway.config()),
             Page::Generation => ok(&json!(self.gateway.generation())),
-            Page::Settle | Page::Reload => return None,
+            Page::Evidence | Page::Settle | Page::Reload => return None,
         })
     }
 
     /// What one alert fired on; `None` if nobody knows it.
     pub(crate) fn evidence(&self, path: &str) -> Option<Reply> {
-        let fingerprint = path.strip_prefix(Page::Alerts.path())?.strip_prefix('/')?;
+        let fingerprint = path.strip_prefix(Page::Evidence.path())?;
         Some(Reply::json(StatusCode::OK, &self.gateway.evidence(fingerprint)?))
     }
 

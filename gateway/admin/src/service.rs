@@ -84,35 +84,36 @@ impl Site {
         if self.scope == Scope::Admin {
             self.guard.check_host(&head.uri, head.version, &head.headers)?;
         }
-        if self.scope == Scope::Admin
-            && let Method::GET | Method::HEAD = head.method
-            && let Some(reply) = self.pages.evidence(head.uri.path())
-        {
-            discard(body).await?;
-            return Ok(reply);
-        }
         let page = self.route(&head.method, head.uri.path())?;
         if page.changes_state() {
             self.guard.check_change(&head.headers)?;
         }
         discard(body).await?;
         match page {
+            Page::Evidence => {
+                self.pages.evidence(head.uri.path()).ok_or_else(|| self.no_page(head.uri.path()))
+            }
             Page::Settle => self.settle(head.uri.query()).await,
             Page::Reload => self.reload().await,
-            page => Ok(self.pages.read(page, accept).expect("all other pages need no waiting")),
+            page => Ok(self
+                .pages
+                .read(page, accept)
+                .expect("all other pages need no waiting and no more of the path")),
         }
     }
 
     fn route(&self, method: &Method, path: &str) -> Result<Page, Refusal> {
-        let page = Page::at(path).filter(|page| self.scope.has(*page)).ok_or_else(|| {
-            let here = Page::ALL.into_iter().filter(|page| self.scope.has(*page)).map(Page::path);
-            Refusal::NoPage { path: path.to_owned(), here: here.collect::<Vec<_>>().join(", ") }
-        })?;
+        let page = Page::at(path).filter(|page| self.scope.has(*page)).ok_or_else(|| self.no_page(path))?;
         let (allowed, right) = match page.changes_state() {
             true => ("POST", method == Method::POST),
             false => ("GET, HEAD", method == Method::GET || method == Method::HEAD),
         };
         if right { Ok(page) } else { Err(Refusal::Method { method: method.to_string(), allowed }) }
+    }
+
+    fn no_page(&self, path: &str) -> Refusal {
+        let here = Page::ALL.into_iter().filter(|page| self.scope.has(*page)).map(Page::path);
+        Refusal::NoPage { path: path.to_owned(), here: here.collect::<Vec<_>>().join(", ") }
     }
 
     async fn settle(&self, query: Option<&str>) -> Result<Reply, Refusal> {

@@ -217,7 +217,7 @@ impl Engine {
             let (patient, young) = (since_start < PATIENCE_MS, young || settling);
             let now = Moment { at_ms: input.at_ms, generation: input.generation, patient, young };
             machine.step(&seen.found, &seen.measured, holds(rule), now);
-            for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
+            for active in machine.active().filter(|active| active.state == State::Firing) {
                 all.push(self.common.firing(
                     (rule.name(), rule.name()),
                     &rule.words,
@@ -242,7 +242,7 @@ impl Engine {
             let measured: Vec<_> = known.collect();
             let machine = self.slo_machines.entry(live.slo.name().clone()).or_default();
             machine.step(&found, &measured, Holds { hold_ms: 0, keep_ms: 0 }, now);
-            for (_, active) in machine.active().filter(|(_, active)| active.state == State::Firing) {
+            for active in machine.active().filter(|active| active.state == State::Firing) {
                 let name = live.slo.name();
                 let mut firing =
                     self.common.firing((name, SLO_ALERT), &live.words, &live.slo.telling, active);
@@ -310,19 +310,16 @@ impl Engine {
                 now.insert(fingerprint, one.alert);
             }
         }
-        self.ended.extend(records.into_values());
+        self.ended.extend(records.into_values().map(|mut record| {
+            record.alert.ends_at_ms = Some(input.at_ms);
+            record
+        }));
+        self.ended.drain(..self.ended.len().saturating_sub(REMEMBERED));
         let before = std::mem::replace(&mut self.told, now);
         let began = self.told.keys().any(|fingerprint| !before.contains_key(fingerprint));
         let gone = before.into_iter().filter(|(fingerprint, _)| !self.told.contains_key(fingerprint));
         let ended = |(_, alert)| Alert { ends_at_ms: Some(input.at_ms), muted: false, ..alert };
         let resolved: Vec<Alert> = gone.map(ended).collect();
-        for alert in &resolved {
-            let fingerprint = alert.fingerprint();
-            if let Some(record) = self.ended.iter_mut().rev().find(|r| r.fingerprint == fingerprint) {
-                record.alert.ends_at_ms = alert.ends_at_ms;
-            }
-        }
-        self.ended.drain(..self.ended.len().saturating_sub(REMEMBERED));
         let machines = self.machines.values().chain(self.slo_machines.values());
         let changes: u64 = machines.map(Machine::changes).sum();
         let moved = std::mem::replace(&mut self.changes, changes) != changes;
@@ -341,7 +338,7 @@ impl Engine {
 
     /// What to store.
     pub fn saved(&self) -> Saved {
-        let active = |machine: &Machine| machine.active().map(|(_, active)| active.clone()).collect();
+        let active = |machine: &Machine| machine.active().cloned().collect();
         let of = |machines: &BTreeMap<Arc<str>, Machine>| {
             machines.iter().map(|(name, machine)| (name.to_string(), active(machine))).collect()
         };
@@ -359,7 +356,7 @@ impl Engine {
         }
     }
 
-    /// Goes on from what was stored. What was pending when an outage of over an hour began begins anew.
+    /// Goes on from what was stored; after an outage of over an hour, what was pending begins anew.
     pub fn restore(&mut self, saved: Saved) {
         const TOLERANCE_MS: u64 = 3_600_000;
         // The clock went back: what was stored is not of the future.
@@ -391,46 +388,47 @@ impl Engine {
     /// Every rule and what it says.
     pub fn rules(&self) -> Vec<RuleStatus> {
         let of = |rule: &Rule| {
-            let machine = self.machines.get(rule.name());
-            let active = machine.into_iter().flat_map(Machine::active);
-            let alerts = active.map(|(_, active)| {
-                let labels = self.common.labels(rule.name(), &rule.words, active);
-                let told = self.told.get(&Fingerprint::of(&labels));
-                AlertStatus::of(&labels, active, told.is_some_and(|alert| alert.muted))
-            });
-            RuleStatus::of(rule, alerts.collect())
+            RuleStatus::of(rule, self.alerts(self.machines.get(rule.name()), rule.name(), &rule.words))
         };
         self.rules.iter().map(of).collect()
     }
 
-    /// Every objective and the alerts of it.
-    fn slos(&self) -> impl Iterator<Item = (&Live, Vec<AlertStatus>)> {
-        self.slos.iter().map(|live| {
-            let machine = self.slo_machines.get(live.slo.name());
-            let active = machine.into_iter().flat_map(Machine::active);
-            let alerts = active.map(|(_, active)| {
-                let labels = self.common.labels(SLO_ALERT, &live.words, active);
-                let told = self.told.get(&Fingerprint::of(&labels));
-                AlertStatus::of(&labels, active, told.is_some_and(|alert| alert.muted))
-            });
-            (live, alerts.collect())
-        })
+    /// The alerts of one rule or objective, which calls them by this name.
+    fn alerts(&self, machine: Option<&Machine>, name: &str, words: &Words) -> Vec<AlertStatus> {
+        let of = |active: &Active| {
+            let labels = self.common.labels(name, words, active);
+            let told = self.told.get(&Fingerprint::of(&labels));
+            AlertStatus::of(&labels, active, told.is_some_and(|alert| alert.muted))
+        };
+        machine.into_iter().flat_map(Machine::active).map(of).collect()
     }
 
     /// Every objective as it stands at a moment, with its alerts.
     pub fn slo_status(&self, at_ms: u64) -> Vec<SloWithAlerts> {
-        let of = |(live, alerts): (&Live, _)| SloWithAlerts { slo: live.status(at_ms * 1_000_000), alerts };
-        self.slos().map(of).collect()
+        let of = |live: &Live| {
+            let machine = self.slo_machines.get(live.slo.name());
+            SloWithAlerts {
+                slo: live.status(at_ms * 1_000_000),
+                alerts: self.alerts(machine, SLO_ALERT, &live.words),
+            }
+        };
+        self.slos.iter().map(of).collect()
     }
 
     pub(crate) fn lives(&mut self) -> &mut [Live] {
         &mut self.slos
     }
 
+    /// What everything that ended lately, then everything that fires, fired on.
+    pub fn records(&self) -> impl Iterator<Item = &EvidenceRecord> {
+        self.ended.iter().chain(self.records.values())
+    }
+
     /// The evidence of an alert that fires, or that ended lately.
-    pub fn evidence(&self, fingerprint: Fingerprint) -> Option<EvidenceRecord> {
-        let ended = || self.ended.iter().rev().find(|record| record.fingerprint == fingerprint);
-        self.records.get(&fingerprint).or_else(ended).cloned()
+    pub fn evidence(&self, fingerprint: Fingerprint) -> Option<&EvidenceRecord> {
+        self.records
+            .get(&fingerprint)
+            .or_else(|| self.ended.iter().rev().find(|r| r.fingerprint == fingerprint))
     }
 
     /// Bytes of samples and of windows.

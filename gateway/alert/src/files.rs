@@ -1,11 +1,15 @@
 //! State on disk: written whole or not at all, and set aside rather than lost if it cannot be read.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weir_telemetry::log::{Field, Logger};
+
+use crate::service::unix_ms;
 
 /// No state is longer: what is, is something else.
 const LONGEST: u64 = 64 << 20;
@@ -21,8 +25,8 @@ pub fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary)?;
-    serde_json::to_writer(io::BufWriter::new(&mut file), state)?;
-    file.flush()?;
+    // Whole before it has its name: a writer that is dropped keeps what a full disk did not take to itself.
+    file.write_all(&serde_json::to_vec(state)?)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     // The name, too, must outlive a power cut.
@@ -34,35 +38,46 @@ pub fn write(path: &Path, state: &impl Serialize) -> io::Result<()> {
 pub enum Read<T> {
     Nothing,
     State(T),
-    /// It could not be understood; it is kept under this name.
-    SetAside {
-        kept: PathBuf,
-        reason: String,
-    },
+    /// It could not be understood, and is kept under another name.
+    SetAside,
 }
 
-/// Reads a file; one that cannot be understood is renamed, so that nobody overwrites it.
-pub fn read<T: DeserializeOwned>(path: &Path, unix_ms: u64) -> Read<T> {
+/// Reads a file and makes of it what it is of use for. One that cannot be understood, or that does not fit,
+/// is renamed, so that nobody overwrites it, and `begins` says in the log what that means.
+pub fn read<T: DeserializeOwned, U, E: fmt::Display>(
+    path: &Path,
+    log: &Logger,
+    begins: &str,
+    fit: impl FnOnce(T) -> Result<U, E>,
+) -> Read<U> {
     let reason = match attempt(path) {
-        Ok(Some(state)) => return Read::State(state),
         Ok(None) => return Read::Nothing,
+        Ok(Some(state)) => match fit(state) {
+            Ok(state) => return Read::State(state),
+            Err(reason) => reason.to_string(),
+        },
         Err(reason) => reason,
     };
-    set_aside(path, unix_ms, reason)
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(format!(".bad-{}", unix_ms()));
+    let kept = PathBuf::from(kept);
+    let renamed = fs::rename(path, &kept);
+    let kept = if renamed.is_ok() { kept.display().to_string() } else { String::new() };
+    let file = path.display().to_string();
+    let fields =
+        [("file", Field::from(&file)), ("kept_as", Field::from(&kept)), ("error", Field::from(&reason))];
+    log.error(begins, &fields);
+    Read::SetAside
 }
 
-/// Renames a file whose content is of no use.
-pub(crate) fn set_aside<T>(path: &Path, unix_ms: u64, reason: String) -> Read<T> {
-    let mut kept = path.as_os_str().to_owned();
-    kept.push(format!(".bad-{unix_ms}"));
-    let kept = PathBuf::from(kept);
-    match fs::rename(path, &kept) {
-        Ok(()) => Read::SetAside { kept, reason },
-        Err(error) => Read::SetAside {
-            kept: path.to_owned(),
-            reason: format!("{reason}; and it cannot be renamed: {error}"),
-        },
+/// [`write()`], and a line in the log if it fails. True if it did not.
+pub fn store(path: &Path, state: &impl Serialize, log: &Logger, fails: &str) -> bool {
+    let written = write(path, state);
+    if let Err(error) = &written {
+        let (path, error) = (path.display().to_string(), error.to_string());
+        log.error(fails, &[("file", Field::from(&path)), ("error", Field::from(&error))]);
     }
+    written.is_ok()
 }
 
 fn attempt<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
@@ -86,13 +101,34 @@ mod tests {
     fn a_file_that_cannot_be_understood_is_kept_under_another_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/alerts.json");
-        assert!(matches!(read::<Vec<u32>>(&path, 7), Read::Nothing));
+        let read = |least: usize| {
+            let fit = |all: Vec<u32>| if all.len() < least { Err("it is too short") } else { Ok(all) };
+            match read(&path, &Logger::discard(), "begins anew", fit) {
+                Read::State(state) => Some(state),
+                Read::Nothing | Read::SetAside => None,
+            }
+        };
+        let kept = || {
+            let names = fs::read_dir(folder.path().join("deep")).expect("it is there").flatten();
+            names.filter(|entry| entry.file_name().to_string_lossy().contains(".json.bad-")).count()
+        };
+        assert_eq!(read(0), None, "there is none");
         write(&path, &vec![1, 2, 3]).expect("written");
-        let Read::State(state) = read::<Vec<u32>>(&path, 7) else { panic!() };
-        assert_eq!(state, [1, 2, 3]);
+        assert_eq!(read(3), Some(vec![1, 2, 3]));
         fs::write(&path, b"[1, 2, ").expect("torn");
-        let Read::SetAside { kept, reason } = read::<Vec<u32>>(&path, 7) else { panic!() };
-        assert!(kept.ends_with("alerts.json.bad-7") && kept.exists() && !path.exists());
-        assert!(reason.contains("EOF"), "{reason}");
+        assert_eq!((read(0), kept(), path.exists()), (None, 1, false));
+        write(&path, &vec![1]).expect("written");
+        assert_eq!((read(3), path.exists()), (None, false), "what does not fit is of no use either");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_what_was_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alerts.json");
+        write(&path, &vec![1]).expect("written");
+        let full = folder.path().join("alerts.json.new");
+        std::os::unix::fs::symlink("/dev/full", full).expect("a link");
+        assert!(write(&path, &vec![2; 5000]).is_err());
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "[1]");
     }
 }

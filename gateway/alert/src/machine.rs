@@ -159,8 +159,8 @@ impl Machine {
     }
 
     /// What is pending or firing.
-    pub fn active(&self) -> impl Iterator<Item = (Fingerprint, &Active)> {
-        self.active.iter().map(|(fingerprint, active)| (*fingerprint, active))
+    pub fn active(&self) -> impl Iterator<Item = &Active> {
+        self.active.values()
     }
 
     /// Rises with everything that begins, ends or changes its state.
@@ -179,11 +179,6 @@ impl Machine {
             active.restored = true;
             self.active.insert(Fingerprint::of(&active.found), active);
         }
-    }
-
-    /// Ends: gives back what fired.
-    pub fn end(self) -> Vec<Active> {
-        self.active.into_values().filter(|active| active.state == State::Firing).collect()
     }
 }
 
@@ -234,7 +229,7 @@ mod tests {
     }
 
     fn states(machine: &Machine) -> Vec<(State, u64, u64)> {
-        machine.active().map(|(_, a)| (a.state, a.active_ms, a.fired_ms)).collect()
+        machine.active().map(|a| (a.state, a.active_ms, a.fired_ms)).collect()
     }
 
     #[test]
@@ -288,7 +283,7 @@ mod tests {
     fn what_was_restored_waits_for_something_to_go_by() {
         let mut before = Machine::default();
         step(&mut before, 0, &[found("a")], (0, 0));
-        let saved: Vec<Active> = before.active().map(|(_, a)| a.clone()).collect();
+        let saved: Vec<Active> = before.active().cloned().collect();
         let mut machine = Machine::default();
         machine.restore(saved);
         assert_eq!(step(&mut machine, 1000, &[], (0, 0)), [], "nothing was measured");
@@ -305,7 +300,7 @@ mod tests {
     fn a_restored_alert_goes_on_pending_from_when_it_began() {
         let mut before = Machine::default();
         step(&mut before, 0, &[found("a")], (100, 0));
-        let saved: Vec<Active> = before.active().map(|(_, a)| a.clone()).collect();
+        let saved: Vec<Active> = before.active().cloned().collect();
         let mut machine = Machine::default();
         machine.restore(saved);
         step(&mut machine, 90, &[], (100, 0));

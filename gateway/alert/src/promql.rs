@@ -44,7 +44,7 @@ pub fn of(rule: &Rule, scope: &str) -> String {
             format!("{value}{bound}")
         }
         Query::Condition { of, .. } => format!("{} == 1", series(of, "", &[scope])),
-        Query::Absent(of) => format!("absent({})", series(of, counted_histogram(of), &[scope])),
+        Query::Absent(of) => format!("absent({})", series(of, counted(of), &[scope])),
     }
 }
 
@@ -78,10 +78,6 @@ fn with_exponent(x: f64) -> Option<String> {
 
 fn counted(pick: &Pick) -> &'static str {
     if matches!(pick.spec.shape, Shape::Histogram(_)) { "_count" } else { "" }
-}
-
-fn counted_histogram(pick: &Pick) -> &'static str {
-    counted(pick)
 }
 
 fn grouped(by: &[String]) -> String {

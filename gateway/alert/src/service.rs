@@ -19,6 +19,7 @@ use crate::common::Common;
 use crate::delivery::{Delivery, DeliveryMetrics, Prepared, SavedDelivery};
 use crate::engine::{Engine, Input, Outcome, Saved};
 use crate::events::EVENTS;
+use crate::files::{self, Read};
 use crate::judged::{EXCHANGES, Judged, ROWS};
 use crate::metrics::AlertMetrics;
 use crate::rule::Plan;
@@ -63,7 +64,9 @@ struct Shared {
     woken: Condvar,
     /// What is stored is not what holds.
     dirty: AtomicBool,
+    /// What admin pages show: never behind the lock of an evaluation.
     view: Mutex<Arc<AlertsStatus>>,
+    records: Mutex<Arc<[EvidenceRecord]>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -99,7 +102,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Self { began: Instant::now(), unix_ms: wall_ms() }
+        Self { began: Instant::now(), unix_ms: unix_ms() }
     }
 
     fn now_ms(&self) -> u64 {
@@ -107,7 +110,8 @@ impl Clock {
     }
 }
 
-fn wall_ms() -> u64 {
+/// Unix time in ms, as the system's clock has it.
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
@@ -148,6 +152,7 @@ impl Alerts {
             woken: Condvar::new(),
             dirty: AtomicBool::new(false),
             view: Mutex::default(),
+            records: Mutex::new(Arc::from([])),
             thread: Mutex::default(),
         });
         let weak = Arc::downgrade(&shared);
@@ -216,13 +221,14 @@ impl Alerts {
 
     /// Every objective.
     pub fn objectives(&self) -> Vec<ObjectiveBrief> {
-        let of = |slo: &SloWithAlerts| ObjectiveBrief { burning: !slo.alerts.is_empty(), ..slo.slo.brief() };
+        let of = |slo: &SloWithAlerts| slo.slo.brief(!slo.alerts.is_empty());
         self.status().slos.iter().map(of).collect()
     }
 
-    /// What an alert that fires, or that ended lately, fired on.
+    /// What an alert that fires, or that ended lately, fired on, as of the last evaluation.
     pub fn evidence(&self, fingerprint: Fingerprint) -> Option<EvidenceRecord> {
-        self.0.state().engine.evidence(fingerprint)
+        let records = self.0.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        records.iter().rev().find(|record| record.fingerprint == fingerprint).cloned()
     }
 
     /// Stores everything and ends. What fires goes on firing for those who were told: it is not resolved by
@@ -250,27 +256,16 @@ impl ServiceParts {
 
     /// What was stored, if it can be understood.
     fn stored(&self) -> Option<Stored> {
-        use crate::files::{Read, read, set_aside};
-        let path = self.alerts_file()?;
-        let read = match read::<Stored>(&path, wall_ms()) {
-            Read::State(stored) if stored.version != VERSION => {
-                let reason = format!("it is of version {}, not {VERSION}", stored.version);
-                set_aside(&path, wall_ms(), reason)
-            }
-            read => read,
+        let fit = |stored: Stored| match stored.version {
+            VERSION => Ok(stored),
+            other => Err(format!("it is of version {other}, not {VERSION}")),
         };
-        match read {
+        let begins = "the state of alerts cannot be read: they begin anew";
+        match files::read(&self.alerts_file()?, &self.logger, begins, fit) {
             Read::State(stored) => Some(stored),
             Read::Nothing => None,
-            Read::SetAside { kept, reason } => {
+            Read::SetAside => {
                 self.metrics.state_file("set_aside");
-                let (kept, path) = (kept.display().to_string(), path.display().to_string());
-                let fields = [
-                    ("file", Field::from(&path)),
-                    ("kept_as", Field::from(&kept)),
-                    ("error", Field::from(&reason)),
-                ];
-                self.logger.error("the state of alerts cannot be read: they begin anew", &fields);
                 None
             }
         }
@@ -331,7 +326,7 @@ impl Shared {
         let State { engine, judged, .. } = state;
         judged.count_conditions(engine.objectives(), &points, &conditions, &self.parts.events);
         judged.tell_observed(engine.objectives(), &points, at_ms, &self.parts.metrics.observed);
-        let (wall_ms, generation) = (wall_ms(), state.generation);
+        let (wall_ms, generation) = (unix_ms(), state.generation);
         let input = Input { at_ms, wall_ms, generation, points: &points, conditions: &conditions };
         let Outcome { firing, resolved, changed } = state.engine.step(&input);
         for alert in &resolved {
@@ -345,8 +340,10 @@ impl Shared {
             self.store(state, saved);
         }
         if let Some(delivery) = &state.delivery {
-            // Nobody is told of what a Prometheus tells; what was told before it took over ends.
-            delivery.offer(if state.sends { firing } else { Vec::new() }, resolved);
+            // Nobody is told of what a Prometheus tells; what was told before it took over ends, since it is in
+            // the picture no more.
+            let (firing, resolved) = if state.sends { (firing, resolved) } else { Default::default() };
+            delivery.offer(firing, resolved);
         }
         self.save_windows(state, at_ms, false);
         (self.parts.evaluated)();
@@ -365,7 +362,7 @@ impl Shared {
     fn close(&self, state: &mut State) {
         let at_ms = self.clock.now_ms();
         let points = self.points(&state.engine);
-        let (wall_ms, generation) = (wall_ms(), state.generation);
+        let (wall_ms, generation) = (unix_ms(), state.generation);
         let input = Input { at_ms, wall_ms, generation, points: &points, conditions: &[] };
         state.engine.last_count(&input);
         self.save_windows(state, at_ms, true);
@@ -392,20 +389,16 @@ impl Shared {
         let receivers = state.delivery.as_ref().map(Delivery::status).unwrap_or_default();
         let view = AlertsStatus { sends: state.sends, evaluated_unix_ms: at_ms, rules, slos, receivers };
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        let records = state.engine.records().cloned().collect();
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
     }
 
     fn store(&self, state: &mut State, delivery: Option<SavedDelivery>) {
         let Some(path) = self.parts.alerts_file() else { return };
         let stored = Stored { version: VERSION, engine: state.engine.saved(), delivery };
-        match crate::files::write(&path, &stored) {
-            Ok(()) => self.parts.metrics.state_file("saved"),
-            Err(error) => {
-                self.parts.metrics.state_file("failed");
-                let (path, error) = (path.display().to_string(), error.to_string());
-                let fields = [("file", Field::from(&path)), ("error", Field::from(&error))];
-                self.parts.logger.error("the state of alerts cannot be stored", &fields);
-            }
-        }
+        let fails = "the state of alerts cannot be stored";
+        let saved = files::store(&path, &stored, &self.parts.logger, fails);
+        self.parts.metrics.state_file(if saved { "saved" } else { "failed" });
     }
 
     fn say(&self, level: Level, words: &str, alert: &crate::alert::Alert) {

@@ -88,10 +88,8 @@ impl Live {
         let (seen, durable) = (self.seen, self.durable);
         let mut live = Self::new(slo, words, interval_ns, durable);
         live.seen = seen;
-        // What this process counted itself can be gone on from; if not, the windows begin anew.
-        if live.restore(self.snapshot(), interval_ns, now_ns).is_err() {
-            live.log = EventLog::new(interval_ns, live.slo.window.as_nanos() as u64);
-        }
+        // What this process counted itself can be gone on from; if not, the windows are new.
+        let _ = live.restore(self.snapshot(), interval_ns, now_ns);
         live
     }
 
@@ -129,7 +127,7 @@ impl Live {
     }
 
     /// Whether a pair can be judged here at all.
-    fn judged(&self, pair: &Burn) -> bool {
+    fn can_judge(&self, pair: &Burn) -> bool {
         self.durable || pair.long <= WITHOUT_FILE
     }
 
@@ -142,7 +140,7 @@ impl Live {
             severity: pair.severity,
         };
         let mut state = judge(&as_pair, long, short, self.slo.objective, self.slo.min_bad);
-        if !self.judged(pair) {
+        if !self.can_judge(pair) {
             (state.burning, state.known) = (false, false);
         }
         (state, long, short)
@@ -211,14 +209,8 @@ impl Live {
             .iter()
             .filter(|pair| pair.burning && pair.severity == severity.as_str())
             .map(|pair| {
-                format!(
-                    "{}/{} at {:.1}x (limit {:.4}x)",
-                    pair.long,
-                    pair.short,
-                    pair.long_burn.unwrap_or(f64::NAN),
-                    pair.factor
-                )
-                .replace(".0000x", "x")
+                let (burn, limit) = (pair.long_burn.unwrap_or(f64::NAN), short_number(pair.factor));
+                format!("{}/{} at {burn:.1}x (limit {limit}x)", pair.long, pair.short)
             })
             .collect();
         if severity == Severity::Page && self.in_a_row(now_ns) {
@@ -248,7 +240,7 @@ impl Live {
                 short_covered: short.covered,
                 burning: state.burning,
                 known: state.known,
-                needs_state_dir: !self.judged(pair),
+                needs_state_dir: !self.can_judge(pair),
             }
         });
         SloStatus {
@@ -279,15 +271,15 @@ pub(crate) fn summary(slo: &Slo) -> String {
 }
 
 impl SloStatus {
-    /// In a line.
-    pub(crate) fn brief(&self) -> ObjectiveBrief {
+    /// In a line; `burning`: an alert of it fires.
+    pub(crate) fn brief(&self, burning: bool) -> ObjectiveBrief {
         ObjectiveBrief {
             name: self.name.clone(),
             objective: self.objective,
             good: self.good,
             bad: self.bad,
             budget_left: self.budget_left,
-            burning: false,
+            burning,
         }
     }
 }
@@ -316,8 +308,7 @@ pub(crate) fn notes(slo: &Slo) -> Vec<String> {
     )];
     lines.extend(slo.burn.iter().map(|one| format!("  {}", pair(one))));
     if slo.consecutive_bad > 0 {
-        let largest = slo.burn.iter().map(|pair| pair.factor).fold(0.0, f64::max);
-        let busy = (slo.min_bad as f64 / (largest * budget)).ceil();
+        let busy = enough_an_hour(slo).ceil();
         let n = slo.consecutive_bad;
         lines.push(format!(
             "  page after {n} bad events in a row within a day (from {busy} events an hour on: {n} evaluations)"

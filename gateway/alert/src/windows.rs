@@ -1,17 +1,17 @@
 //! The windows of objectives on disk: a file each, so that one that is damaged costs no other.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use weir_stats::slo::Snapshot;
-use weir_telemetry::log::{Field, Logger};
+use weir_telemetry::log::Logger;
 
 use crate::engine::Engine;
-use crate::files::{Read, read, set_aside, write};
+use crate::files::{self, Read};
 use crate::metrics::AlertMetrics;
 use crate::slo::Live;
 
@@ -62,17 +62,10 @@ impl WindowFiles {
             }
             let path = self.path(&key);
             self.saved_ms.insert(key, now_ms);
-            let read = match read::<Stored>(&path, now_ms) {
-                Read::State(stored) => match live.restore(stored.windows, interval_ns, now_ms * 1_000_000) {
-                    Ok(()) => Read::State(()),
-                    Err(error) => set_aside(&path, now_ms, error.to_string()),
-                },
-                Read::Nothing => Read::Nothing,
-                Read::SetAside { kept, reason } => Read::SetAside { kept, reason },
-            };
-            if let Read::SetAside { kept, reason } = read {
+            let fit = |stored: Stored| live.restore(stored.windows, interval_ns, now_ms * 1_000_000);
+            let begins = "the windows of an objective cannot be read: they begin anew";
+            if let Read::SetAside = files::read(&path, log, begins, fit) {
                 metrics.state_file("set_aside");
-                tell(log, &path, &kept, &reason);
             }
         }
         let known: Vec<Key> = engine.lives().iter().map(key_of).collect();
@@ -114,22 +107,9 @@ impl WindowFiles {
             *last = now_ms;
             live.unsaved_bad = false;
             let (slo, definition) = (live.slo.name().to_string(), live.slo.event.definition.to_string());
-            match write(&path, &Stored { slo, definition, windows: live.snapshot() }) {
-                Ok(()) => metrics.state_file("saved"),
-                Err(error) => {
-                    metrics.state_file("failed");
-                    let (path, error) = (path.display().to_string(), error.to_string());
-                    let fields = [("file", Field::from(&path)), ("error", Field::from(&error))];
-                    log.error("the windows of an objective cannot be stored", &fields);
-                }
-            }
+            let stored = Stored { slo, definition, windows: live.snapshot() };
+            let saved = files::store(&path, &stored, log, "the windows of an objective cannot be stored");
+            metrics.state_file(if saved { "saved" } else { "failed" });
         }
     }
-}
-
-fn tell(log: &Logger, path: &Path, kept: &Path, reason: &str) {
-    let (path, kept) = (path.display().to_string(), kept.display().to_string());
-    let fields =
-        [("file", Field::from(&path)), ("kept_as", Field::from(&kept)), ("error", Field::from(reason))];
-    log.error("the windows of an objective cannot be read: they begin anew", &fields);
 }

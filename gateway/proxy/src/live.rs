@@ -348,7 +348,9 @@ impl Live {
     fn finish(&self, end: End, error: Option<ErrorType>) {
         let now = Stamp::now();
         let status = self.status.get();
-        let error = error.or_else(|| self.error_of_answer(status));
+        // A client that leaves after the head of an error leaves the error as it is.
+        let own = error.filter(|error| *error != ErrorType::ClientGone || status < 500);
+        let error = own.or_else(|| self.error_of_answer(status));
         let endpoint = self.endpoint.take();
         let started = self.upstream_start.get();
         let upstream_ns = if started.0 == 0 { 0 } else { now.since(started) };
@@ -505,12 +507,7 @@ impl Drop for Owner {
         self.live.conn.worker.live.borrow_mut().remove(self.slot);
         self.live.conn.worker.shared.in_flight.fetch_sub(1, Relaxed);
         // Nobody said how it ended: hyper dropped the exchange because its client is gone.
-        let gone = || {
-            // It has its answer, an error: that it does not read on is no reason to look away.
-            let failed = self.live.status.get() >= 500;
-            (End::ClientGone, Some(if failed { ErrorType::Status5xx } else { ErrorType::ClientGone }))
-        };
-        let (end, error) = self.end.get().unwrap_or_else(gone);
+        let (end, error) = self.end.get().unwrap_or((End::ClientGone, Some(ErrorType::ClientGone)));
         self.live.finish(end, error);
     }
 }

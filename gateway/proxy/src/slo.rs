@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ahash::RandomState;
+use hashbrown::HashMap;
 use weir_exchange::Objective;
 use weir_telemetry::{Cap, Counter, Family, Spec};
 
@@ -38,21 +40,21 @@ pub(crate) struct EventCells {
 }
 
 impl EventCells {
-    /// The cells of every objective that is about requests.
-    pub(crate) fn of_all(objectives: &[Objective], events: &Family<Counter>) -> Vec<Rc<Self>> {
+    /// The cells of every objective that is about requests, by its name.
+    pub(crate) fn of_all(
+        objectives: &[Objective],
+        events: &Family<Counter>,
+    ) -> HashMap<Arc<str>, Rc<Self>, RandomState> {
         let of_requests = objectives.iter().filter(|objective| objective.aim.is_of_requests());
-        of_requests.filter_map(|objective| Self::of(objective, events)).map(Rc::new).collect()
+        let cells =
+            |objective: &Objective| Some((objective.name.clone(), Rc::new(Self::of(objective, events)?)));
+        of_requests.filter_map(cells).collect()
     }
 
     /// `None`: the series is gone, since another generation was published while this one was looked at.
     fn of(objective: &Objective, events: &Family<Counter>) -> Option<Self> {
         let [good, bad] = [true, false].map(|good| events.known_local(&objective.labels(good)));
         Some(Self { objective: objective.clone(), good: good?, bad: bad? })
-    }
-
-    /// True if one of these is the cells' own.
-    pub(crate) fn is_among(&self, objectives: &[Objective]) -> bool {
-        objectives.iter().any(|objective| objective.name == self.objective.name)
     }
 
     /// Counts one finished request, if it is an event.

@@ -279,13 +279,13 @@ impl CellBook {
         &mut self,
         rule: &Arc<RouteRule>,
         metrics: &ProxyMetrics,
-        events: &[Rc<EventCells>],
+        events: &HashMap<Arc<str>, Rc<EventCells>, RandomState>,
     ) -> Rc<RouteView> {
         let observed = Arc::new(rule.observed.clone());
         let new = || RouteCells::new(metrics, &observed.name, observed.pattern.clone());
         let cells = self.0.entry(observed.id).or_insert_with(new).clone();
         cells.set_http_route(observed.pattern.clone());
-        let mine = events.iter().filter(|cells| cells.is_among(&observed.objectives));
+        let mine = observed.objectives.iter().filter_map(|objective| events.get(&objective.name));
         let events = mine.cloned().collect();
         Rc::new(RouteView { rule: rule.clone(), observed, cells, events })
     }

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use weir_config::Config;
 use weir_exchange::{Fate, Handoff, LocalReply, LocalRequest, ModelFault, ShardLimits};
@@ -77,7 +78,8 @@ struct Parts {
     models: HashMap<Arc<str>, Arc<dyn LocalModel>>,
     ids: RouteIds,
     endpoints: EndpointBook,
-    down: SocketAddr,
+    /// Bound and not listened on: nobody else gets it.
+    down: TcpSocket,
 }
 
 impl Parts {
@@ -90,7 +92,7 @@ impl Parts {
             "protocol = \"kserve-v1\"\nbody_bytes = \"100B\"\n".to_owned(),
             route("down", "/down", "down"),
             "[backend.played]\nmodel = \"builtin:churn\"\n".to_owned(),
-            format!("[backend.down]\nendpoints = [\"http://{}\"]\n", self.down),
+            format!("[backend.down]\nendpoints = [\"http://{}\"]\n", self.down.local_addr().unwrap()),
         ];
         let whole = format!("{}{text}", routes.concat());
         let loaded = Config::parse(&whole, "t.toml", Path::new("/"), &|_| None);
@@ -128,6 +130,13 @@ impl Parts {
     }
 }
 
+/// An address that refuses connections.
+fn nobody() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket
+}
+
 impl House {
     /// One worker, with these objectives, nothing observed.
     fn with(text: &str) -> Self {
@@ -139,7 +148,7 @@ impl House {
             models: [("played".into(), model)].into_iter().collect(),
             ids: RouteIds::default(),
             endpoints: EndpointBook::default(),
-            down: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            down: nobody(),
         };
         let fates = Spec::counter("weir_exchanges_total", "Fates.", &["route", "fate"]);
         let fates = Family::new(fates, Cap::Closed);

@@ -131,7 +131,7 @@ fn what_an_alert_fired_on_is_a_page_of_its_own() {
     for unknown in ["/api/alerts/", "/api/alerts/00ac", "/api/alerts/00ab/x"] {
         assert_eq!(site.get(unknown).status, 404, "{unknown}");
     }
-    assert_eq!(site.client().ask("POST", "/api/alerts/00ab", &[]).status, 404);
+    assert_eq!(site.client().ask("POST", "/api/alerts/00ab", &[]).status, 405);
 }
 
 #[test]

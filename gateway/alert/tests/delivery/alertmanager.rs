@@ -133,12 +133,10 @@ fn what_ended_while_nobody_listened_fires_first_and_ends_after_a_while() {
         true => Say::since("t0"),
         false => Say::Answer(200, "application/json", String::new()),
     });
-    let first = server.alerts();
-    assert!(unix_ms(&first[0]["endsAt"]) > now());
-    let told = now();
-    let second = server.alerts();
-    assert!(unix_ms(&second[0]["endsAt"]) < now());
-    assert!(now() - told >= 55, "after group_wait");
+    let (first, second) = (server.next(), server.next());
+    assert!(unix_ms(&first.json()[0]["endsAt"]) > now());
+    assert!(unix_ms(&second.json()[0]["endsAt"]) < now());
+    assert!(second.at - first.at >= Duration::from_millis(55), "after group_wait");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// When it came.
+    pub(crate) at: Instant,
 }
 
 impl Seen {
@@ -175,7 +177,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let path = head.uri.path_and_query().expect("a path").to_string();
-    let seen = Seen { path, headers: head.headers, body };
+    let seen = Seen { path, headers: head.headers, body, at: Instant::now() };
     let say = script(&seen);
     let _ = tell.send(seen);
     match say {

@@ -89,10 +89,7 @@ fn what_holds_begins_and_ends_within_a_scrape_and_an_evaluation_of_a_real_promet
         println!("SKIPPED: WEIR_PEERS is not set");
         return;
     }
-    if !prometheus::is_there() {
-        println!("SKIPPED: Prometheus 2.42 is not installed (Debian: apt-get install prometheus)");
-        return;
-    }
+    assert!(prometheus::is_there(), "Prometheus 2.42 is not installed (Debian: apt-get install prometheus)");
     let histories: Vec<History> = (0..HISTORIES).map(History::new).collect();
     let server = Server::start(&histories);
     let (mut apart, mut tallies) = (Vec::new(), [BTreeMap::new(), BTreeMap::new()]);

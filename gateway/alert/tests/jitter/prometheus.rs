@@ -144,7 +144,7 @@ fn states(question: &Question, history: &History, rows: Vec<Row>, all: &mut Time
     for (look, found) in (0..).zip(looks) {
         let at_ms = BASE_MS + history.looks_from_ms + look * STEP_MS;
         machine.step(&found, &[], holds, Moment { at_ms, generation: 1, patient: false, young: false });
-        for (_, active) in machine.active() {
+        for active in machine.active() {
             note(all, &question.name, active.found.clone(), look, active.state);
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn timeline(case: &Case) -> Timeline {
             };
             let now = Moment { at_ms: at_s * 1000, generation: 1, patient: false, young: false };
             machine.step(&seen.found, &seen.measured, holds, now);
-            for (_, active) in machine.active() {
+            for active in machine.active() {
                 let key = (config.name.to_string(), active.found.clone());
                 let states = timeline.entry(key).or_insert_with(|| vec!['.'; crate::EVALUATIONS as usize]);
                 states[evaluation as usize] = if active.state == State::Firing { 'F' } else { 'p' };
