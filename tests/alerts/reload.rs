@@ -56,9 +56,34 @@ fn of_a_rule_that_runs_dry_nobody_is_told_but_it_is_shown() {
     assert_eq!(evidence["alert"]["labels"], serde_json::json!(not_loaded()));
     patient.gets_well();
     await_state(&gateway, "ModelNotLoaded", "inactive");
+    let ended = &gateway.api(&format!("/api/alerts/{fingerprint}"))["alert"]["ends_at_ms"];
+    assert!(ended.is_number(), "{ended}");
     gateway.replace_config(&configuration(&patient, &webhook("pager", &pager.url()), NOT_LOADED));
     pager.await_told("resolved", "Always");
     pager.heard_once_of(&["Always"]);
+}
+
+#[test]
+fn where_a_prometheus_tells_nobody_is_told_here_and_what_was_told_before_ends() {
+    let (patient, pager) = (Patient::start(), Pager::start());
+    let toml = |evaluate: &str| {
+        let alerting = format!("evaluate = \"{evaluate}\"\n{}", webhook("pager", &pager.url()));
+        configuration(&patient, &alerting, NOT_LOADED)
+    };
+    let gateway = Gateway::start(WEIR, &toml("prometheus"));
+    patient.falls_ill();
+    await_state(&gateway, "ModelNotLoaded", "firing");
+    await_evaluation(&gateway);
+    assert_eq!(gateway.api("/api/alerts")["receivers"][0]["waiting"], 0);
+    assert_eq!(pager.told(), []);
+
+    // Whoever takes over says what fires, and whoever hands over says what it said is over.
+    gateway.replace_config(&toml("weir"));
+    pager.await_told("firing", "ModelNotLoaded");
+    gateway.replace_config(&toml("prometheus"));
+    pager.await_told("resolved", "ModelNotLoaded");
+    await_state(&gateway, "ModelNotLoaded", "firing");
+    pager.heard_once_of(&["ModelNotLoaded"]);
 }
 
 #[test]

@@ -340,8 +340,8 @@ impl Shared {
             self.store(state, saved);
         }
         if let Some(delivery) = &state.delivery {
-            // Nobody is told of what a Prometheus tells; what was told before it took over ends, since it is in
-            // the picture no more.
+            // Nobody is told of what a Prometheus tells; what was told before it took over ends, being in the
+            // picture no more.
             let (firing, resolved) = if state.sends { (firing, resolved) } else { Default::default() };
             delivery.offer(firing, resolved);
         }
