@@ -210,7 +210,8 @@ impl Running {
     }
 }
 
-/// Stores that cannot fail: after this the new generation answers.
+/// Stores that cannot fail: after this the new generation answers. Only at the start may the system refuse
+/// the thread of alerts, which is said.
 fn put_in_force(parts: &mut RunningParts, prepared: Prepared, before: Option<&InForce>) -> InForce {
     let Prepared { number, loaded, snapshot, models, plugins, outlets, orders, fingerprint } = prepared;
     let house = &parts.house;
