@@ -62,8 +62,11 @@ impl Judged {
                 if said.peek().is_none() {
                     continue;
                 }
-                let good = if said.any(|active| active) { "false" } else { "true" };
-                events.get(&[slo.name(), &slo.event.definition, good]).add(more as u64);
+                let good = !said.any(|active| active);
+                // Of an objective that has just been taken out the series is gone.
+                if let Some(cell) = events.known(&slo.event.labels(good)) {
+                    cell.add(more as u64);
+                }
             }
         }
     }
@@ -132,4 +135,69 @@ fn concerns(state: &ConditionState, labels: &[Arc<str>]) -> bool {
         let said = state.labels.iter().find(|(label, _)| **label == **name);
         said.is_none_or(|(_, said)| said == value)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use weir_config::Config;
+    use weir_telemetry::{Cap, Sample, Spec};
+
+    use super::*;
+
+    const TOML: &str = r#"
+[[route]]
+name = "churn"
+path = "/p"
+backend = "b"
+protocol = "mlflow"
+[backend.b]
+endpoints = ["http://127.0.0.1:9000"]
+[plugin.confidence]
+path = "builtin:confidence"
+[slo.sure]
+condition = "confidence:low_confidence"
+objective = 0.9
+"#;
+
+    fn rows(count: u64) -> Vec<Points> {
+        let labels = ["churn", "m", "1", "ok"].map(Arc::from);
+        let spec = Spec::counter(ROWS, "", &["route", "model", "model_version", "outcome"]);
+        let sample = Sample {
+            labels: labels.into(),
+            overflow: false,
+            value: Value::Counter(count as f64),
+            exemplars: Vec::new(),
+        };
+        vec![Points { spec, samples: vec![sample] }]
+    }
+
+    #[test]
+    fn rows_count_by_the_condition_now_and_only_in_series_that_are_there() {
+        let loaded = Config::parse(TOML, "t.toml", Path::new("/etc"), &|_| None).expect("a configuration");
+        let slo = &loaded.config.slos[0];
+        let events: Family<Counter> =
+            Family::new(Spec::counter("e", "", &["slo", "definition", "good"]), Cap::Closed);
+        let low = |active| {
+            let state = ConditionState {
+                name: "low_confidence".into(),
+                labels: Vec::new(),
+                active,
+                value: 0.5,
+                count: 1,
+                since_unix_ns: 0,
+            };
+            vec![(Arc::from("confidence"), state)]
+        };
+        let mut judged = Judged::default();
+        let mut look = |count, active| {
+            judged.count_conditions([slo].into_iter(), &rows(count), &low(active), &events);
+            [true, false].map(|good| events.known(&slo.event.labels(good)).map(|cell| cell.get()))
+        };
+        assert_eq!(look(5, false), [None, None], "nothing is announced");
+        events.touch(&[&slo.event.labels(true), &slo.event.labels(false)]);
+        assert_eq!(look(9, false), [Some(4.0), Some(0.0)]);
+        assert_eq!(look(12, true), [Some(4.0), Some(3.0)]);
+    }
 }

@@ -13,8 +13,8 @@ use crate::metrics::Counted;
 /// `weir_slo_events_total`. The wiring makes it and gives it to every room that judges events.
 ///
 /// Its series are those of the objectives configured now: a generation announces them before it answers, and
-/// what is gone with it goes. So whoever counts takes its cells with [`Family::known_local`]: a late event of
-/// a generation that is gone is lost, and brings no series back.
+/// what is gone with it goes. So whoever counts takes its cells with [`Family::known`] or
+/// [`Family::known_local`]: a late event of a generation that is gone is lost, and brings no series back.
 pub fn slo_events() -> Family<Counter> {
     let help = "Events of service level objectives, by whether they were good; \
                 those of two definitions are not comparable.";

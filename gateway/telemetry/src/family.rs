@@ -159,8 +159,13 @@ impl<M: Metric> Family<M> {
         self.with_series(labels, Series::local)
     }
 
-    /// A private cell of a label set that is there; none is made. For a writer that may come late, when the
+    /// The shared cell of a label set that is there; none is made. For a writer that may come late, when the
     /// thing it counts is gone already and was removed.
+    pub fn known(&self, labels: &[&str]) -> Option<Arc<M>> {
+        self.lock().get(&Borrowed(labels)).map(|series| series.shared.clone())
+    }
+
+    /// A private cell of a label set that is there, likewise.
     pub fn known_local(&self, labels: &[&str]) -> Option<Arc<M>> {
         let mut all = self.lock();
         all.get_mut(&Borrowed(labels)).map(|series| series.local(&self.0.spec.shape))
