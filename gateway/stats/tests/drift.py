@@ -114,3 +114,37 @@ for n, m in [(1000, 1000), (5000, 50)]:
                 seen = stats.ncx2.sf(stats.chi2.isf(level, dof), dof, middle)
                 low, high = (middle, high) if seen < 0.8 else (low, middle)
             say("smallest_psi", [[n, m, level, dof, 2.0]], [high * 2.0 * (1 / n + 1 / m)])
+
+for d1 in [1, 1.37, 2, 5.5, 9, 40.25, 99]:
+    for k in [2, 10, 29, 59]:
+        d2 = (k - 1) * d1 if k > 2 else 1
+        for p in [0.9999, 0.9, 0.5, 0.1, 0.01, 1e-4, 1e-6, 1e-9]:
+            x = float(stats.f.isf(p, d1, d2))
+            y = mpmath.mpf(d2) / (mpmath.mpf(d2) + mpmath.mpf(d1) * mpmath.mpf(x))
+            right = float(mpmath.betainc(mpmath.mpf(d2) / 2, mpmath.mpf(d1) / 2, 0, y, regularized=True))
+            close(float(stats.f.sf(x, d1, d2)), right)
+            say("f_sf", [[x, d1, d2]], [right])
+
+# G2, and Williams' q from the formula of Sokal and Rohlf.
+for bins in [2, 3, 5, 10, 20]:
+    for n, m in [(100, 100), (5000, 50), (5000, 500), (40, 100_000), (100_000, 100_000)]:
+        a, b = rows(n, bins), rows(m, bins)
+        a, b = zip(*[(x, y) for x, y in zip(a, b) if x + y > 0])
+        dof, whole = len(a) - 1, n + m
+        g2 = stats.chi2_contingency([a, b], correction=False, lambda_="log-likelihood").statistic
+        x2 = stats.chi2_contingency([a, b], correction=False).statistic
+        columns = whole * sum(1 / (x + y) for x, y in zip(a, b)) - 1
+        q = 1 + (whole / n + whole / m - 1) * columns / (6 * whole * dof)
+        p = max(chi2_exact(x2, dof), chi2_exact(g2 / q, dof))
+        say("significance", [a, b], [g2, q, p])
+
+exact = [(0, 5000, 1, 50), (0, 5000, 3, 50), (3, 5000, 0, 50), (10, 5000, 10, 50), (50, 100, 0, 100), (7, 10, 3, 10)]
+exact += [(0, 10, 0, 10), (10, 10, 5, 5), (5000, 5000, 49, 50), (2500, 5000, 51_000, 100_000), (3, 9, 3, 9)]
+exact += [(100, 100_000, 160, 100_000), (1000, 1_000_000, 30, 10_000), (1, 5000, 99, 100_000), (5, 40, 90, 1000)]
+for _ in range(40):
+    n, m = (int(10 ** random.uniform(1, 5)) for _ in range(2))
+    share = 10 ** random.uniform(-4, -0.1)
+    draw = lambda rows, p: sum(random.random() < p for _ in range(rows))
+    exact.append((draw(n, share), n, draw(m, min(share * random.choice([1, 1, 1.3]), 1)), m))
+for a, n, b, m in exact:
+    say("fisher_exact", [[a, n], [b, m]], [stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue])

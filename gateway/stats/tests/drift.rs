@@ -1,9 +1,9 @@
 //! The mathematics of drift against what scipy says: `drift.txt`, written by `drift.py`.
 
 use weir_stats::drift::{
-    Bins, Categories, Groups, Place, Weighted, benjamini_hochberg, chi2_isf, chi2_ln_sf, chi2_sf, effects,
-    holm, kolmogorov_sf, kolmogorov_smirnov, look_level, newcombe, pearson, phi, smallest_psi,
-    smallest_share_shift, wasserstein, wilson, z_of,
+    Bins, Categories, Dispersion, Groups, Place, Weighted, benjamini_hochberg, chi2_isf, chi2_ln_sf, chi2_sf,
+    effects, f_sf, fisher_exact, holm, kolmogorov_sf, kolmogorov_smirnov, look_level, mid_ranks, newcombe,
+    pearson, phi, significance, smallest_psi, smallest_share_shift, wasserstein, wilson, z_of,
 };
 
 fn numbers(text: &str) -> Vec<f64> {
@@ -21,6 +21,12 @@ fn ask(name: &str, args: &[Vec<f64>]) -> (Vec<f64>, f64) {
         "chi2_sf" => (vec![chi2_sf(a[0], dof(a[1]))], 1e-9),
         "chi2_isf" => (vec![chi2_isf(a[0], dof(a[1]))], 1e-9),
         "kolmogorov_sf" => (vec![kolmogorov_sf(a[0])], 1e-9),
+        "f_sf" => (vec![f_sf(a[0], a[1], a[2])], 1e-9),
+        "fisher_exact" => (vec![fisher_exact((a[0], a[1]), (args[1][0], args[1][1]))], 1e-9),
+        "significance" => {
+            let test = significance(a, &args[1], &Dispersion::none()).expect("a table");
+            (vec![test.g2, test.williams, test.p], 1e-9)
+        }
         "pearson" => {
             let test = pearson(a, &args[1], 1.0).expect("a table");
             (vec![test.x2, f64::from(test.dof), test.p], 1e-9)
@@ -65,7 +71,7 @@ fn all_is_as_scipy_has_it() {
         }
         asked += 1;
     }
-    assert!(asked >= 300, "{asked}");
+    assert!(asked >= 1100, "{asked}");
 }
 
 #[test]
@@ -94,12 +100,15 @@ fn a_tail_beyond_doubles_still_has_a_logarithm() {
 fn a_value_on_an_edge_lies_below_it_and_equal_edges_are_one() {
     let rows: Vec<f64> = (1..=1000).map(f64::from).collect();
     let bins = Bins::of(&rows).unwrap();
-    assert_eq!((bins.len(), bins.range()), (250, (1.0, 1000.0)));
+    assert_eq!((bins.len(), bins.range()), (256, (1.0, 1000.0)));
+    // Of 1000 rows the first decile's 26 parts end at ceil(100 j / 26), the fourth's 25 at 300 + 4 j.
     assert_eq!(bins.edges()[..3], [4.0, 8.0, 12.0]);
+    assert_eq!(bins.edges()[24..27], [97.0, 100.0, 104.0]);
+    assert_eq!(bins.edges()[77..80], [300.0, 304.0, 308.0]);
     assert_eq!(bins.points()[0], 2.5);
     let places = [4.0, 4.5, 0.0, 2000.0, f64::NEG_INFINITY, f64::NAN].map(|x| bins.place(x));
     let end = Place::Below(0);
-    assert_eq!(places, [Place::Inside(0), Place::Inside(1), end, Place::Above(249), end, Place::Missing]);
+    assert_eq!(places, [Place::Inside(0), Place::Inside(1), end, Place::Above(255), end, Place::Missing]);
     assert_eq!(bins.deciles().sum(&bins.count(&rows).bins), [100.0; 10]);
     // Inverted distribution function of 7 rows: ceil(0.1 * 7) = 1st, ceil(0.2 * 7) = 2nd, and so on.
     let few = Bins::of(&[7.0, 1.0, 5.0, 3.0, 2.0, 6.0, 4.0]).unwrap();
@@ -110,11 +119,56 @@ fn a_value_on_an_edge_lies_below_it_and_equal_edges_are_one() {
 }
 
 #[test]
+fn bins_come_back_from_their_parts_and_from_no_others() {
+    let rows: Vec<f64> = (1..=1000).map(|x| f64::from(x % 300) / 7.0).chain([-0.0, 0.0]).collect();
+    for rows in [&rows[..], &[0.1, 0.1, 0.1], &[5.0, -5.0], &[f64::MIN, 0.0, f64::MAX]] {
+        let bins = Bins::of(rows).unwrap();
+        let parts = (bins.edges().to_vec(), bins.decile_edges().to_vec(), bins.points().to_vec());
+        assert_eq!(Bins::from_parts(parts.0, parts.1, parts.2, bins.range()), Some(bins));
+    }
+    let refused = |edges: &[f64], deciles: &[f64], points: &[f64], range| {
+        let bins = Bins::from_parts(edges.to_vec(), deciles.to_vec(), points.to_vec(), range);
+        assert_eq!(bins, None, "{edges:?} {deciles:?} {points:?} {range:?}");
+    };
+    let (edges, points, range) = ([1.0, 2.0], [1.0, 1.5, 3.0], (1.0, 4.0));
+    assert!(Bins::from_parts(edges.into(), vec![2.0], points.into(), range).is_some());
+    refused(&[2.0, 1.0], &[2.0], &points, range);
+    refused(&[1.0, 1.0], &[], &points, range);
+    refused(&edges, &[1.5], &points, range);
+    refused(&edges, &[2.0], &points[1..], range);
+    refused(&edges, &[2.0], &[1.0, 2.5, 3.0], range);
+    refused(&edges, &[2.0], &points, (1.0, 2.0));
+    refused(&edges, &[2.0], &points, (1.5, 4.0));
+    refused(&edges, &[2.0], &points, (1.0, f64::INFINITY));
+    refused(&[1.0, f64::NAN], &[], &points, range);
+}
+
+#[test]
 fn what_is_out_of_range_is_counted_twice_and_what_is_missing_apart() {
     let bins = Bins::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
     let counts = bins.count(&[0.0, 1.0, 9.0, f64::INFINITY, f64::NAN]);
     assert_eq!(counts.bins, [2.0, 0.0, 0.0, 2.0]);
     assert_eq!((counts.below, counts.above, counts.missing), (1, 2, 1));
+}
+
+#[test]
+fn counts_are_added_to_those_of_the_same_bins_only() {
+    let bins = Bins::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+    let mut counts = bins.count(&[1.0]);
+    assert!(bins.count_into(&[1.0, 3.0, f64::NAN], &mut counts));
+    assert_eq!((counts.bins.as_slice(), counts.missing), (&[2.0, 0.0, 1.0, 0.0][..], 1));
+    assert!(!Bins::of(&[1.0]).unwrap().count_into(&[1.0], &mut counts));
+}
+
+#[test]
+fn a_rank_is_the_middle_of_its_bin_and_the_mean_of_the_reference_is_a_half() {
+    let rows = [1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 5.0, 8.0];
+    let bins = Bins::of(&rows).unwrap();
+    let of_bins = mid_ranks(&bins.count(&rows).bins);
+    let ranks = [1.0, 2.0, 3.0, 8.0, 0.5, 9.0, f64::NAN].map(|x| bins.rank(&of_bins, x));
+    let right = [1.5 / 8.0, 3.5 / 8.0, 5.0 / 8.0, 7.5 / 8.0, 0.0, 1.0].map(Some);
+    assert_eq!((&ranks[..6], ranks[6]), (&right[..], None));
+    assert_eq!(rows.iter().filter_map(|x| bins.rank(&of_bins, *x)).sum::<f64>(), 4.0);
 }
 
 #[test]
@@ -130,16 +184,13 @@ fn groups_expect_five_rows_of_the_smallest_window() {
 }
 
 #[test]
-fn rare_categories_and_those_never_seen_are_together() {
+fn rare_categories_are_with_their_neighbours_and_those_never_seen_with_the_last() {
     let categories = Categories::new(4);
     let counts = categories.count([Some(0), Some(3), Some(7), None]);
     assert_eq!(counts, [1.0, 0.0, 0.0, 1.0, 2.0]);
-    let groups = Groups::of_categories(&[500.0, 300.0, 190.0, 10.0, 0.0], 100);
-    assert_eq!(
-        groups.sum(&[1.0, 2.0, 4.0, 8.0, 16.0]),
-        [1.0, 2.0, 28.0],
-        "one in ten and unseen need company"
-    );
+    let groups = Groups::of_categories(&[500.0, 10.0, 190.0, 300.0, 0.0], 100);
+    assert_eq!(groups.sum(&[1.0, 2.0, 4.0, 8.0, 16.0]), [1.0, 6.0, 24.0], "one in a hundred needs company");
+    assert_eq!(Groups::of_categories(&[10.0, 2.0, 3.0], 1_000_000).len(), 2, "the reference is small itself");
 }
 
 #[test]

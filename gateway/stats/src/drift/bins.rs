@@ -2,18 +2,23 @@
 
 use super::groups::Groups;
 
-/// Fine bins of a numeric feature, at most: a multiple of the deciles, so that each decile is one of their
-/// edges, and no more than 256.
-pub const FINE_BINS: usize = 250;
+/// Fine bins of a numeric feature, at most: as many as a byte can name.
+pub const FINE_BINS: usize = 256;
 
 /// Bins of the test, before those that expect too little are merged.
 pub const DECILES: usize = 10;
+
+/// Fine bins of each decile, so that every decile is a fine edge too: 256 is no multiple of ten, and the
+/// tails, where a shift shows most in the feature's unit, get the six that are left over.
+const FINE_OF_DECILE: [usize; DECILES] = [26, 26, 26, 25, 25, 25, 25, 26, 26, 26];
 
 /// Fine bins of a numeric feature. A value that equals an edge lies in the bin below it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bins {
     /// Rising upper edges of all bins but the last, which is open, as the first is.
     edges: Box<[f64]>,
+    /// The same, and infinity up to one less than a power of two, so that a search takes eight equal steps.
+    padded: Box<[f64; FINE_BINS - 1]>,
     /// Those of `edges` that are deciles.
     deciles: Box<[f64]>,
     /// Mean of the reference rows in each bin.
@@ -44,7 +49,8 @@ pub struct Counts {
 }
 
 impl Bins {
-    /// Bins at the quantiles k / 250 of the finite reference rows, equal ones merged; `None` without rows.
+    /// Bins at 256 quantiles of the finite reference rows, equal ones merged; `None` without rows. The k-th
+    /// decile is cut into `FINE_OF_DECILE` parts f of equal share: q = (k + j / f) / 10.
     ///
     /// A quantile is of the inverted distribution function (type 1 of Hyndman and Fan 1996): of n rows in
     /// order, that at ceil(n q), counted from 1. One that equals the maximum bounds nothing and is left out.
@@ -52,9 +58,39 @@ impl Bins {
         let mut rows: Vec<f64> = reference.iter().copied().filter(|x| x.is_finite()).collect();
         rows.sort_unstable_by(f64::total_cmp);
         let (min, max) = (*rows.first()?, *rows.last()?);
-        let edges = quantiles(&rows, FINE_BINS);
+        let edges = quantiles(&rows, &FINE_OF_DECILE);
         let points = means(&rows, &edges);
-        Some(Self { deciles: quantiles(&rows, DECILES), edges, points, min, max })
+        let deciles = quantiles(&rows, &[1; DECILES]);
+        Some(Self { padded: padded(&edges), edges, deciles, points, min, max })
+    }
+
+    /// Bins as a file kept them; `None` unless they could have come from rows: edges that rise from `min` and
+    /// stay below `max`, deciles among them, and for each bin a point in it, all of them finite.
+    pub fn from_parts(
+        edges: Vec<f64>,
+        deciles: Vec<f64>,
+        points: Vec<f64>,
+        range: (f64, f64),
+    ) -> Option<Self> {
+        let (min, max) = range;
+        let rises = |numbers: &[f64]| numbers.is_sorted_by(|a, b| a < b);
+        let finite = edges.iter().chain(&points).chain([&min, &max]).all(|x| x.is_finite());
+        let within = min <= max && edges.iter().all(|edge| (min..max).contains(edge));
+        let of_edges = deciles.iter().all(|decile| edges.contains(decile));
+        // A mean is rounded, so that the mean of equal rows may be a little off them.
+        let slack = (max - min).max(min.abs()).max(max.abs()) * 1e-9;
+        let (lower, upper) = ([min].into_iter().chain(edges.clone()), edges.iter().copied().chain([max]));
+        let inside = |((low, high), x): ((f64, f64), &f64)| (low - slack..=high + slack).contains(x);
+        let pointed = points.len() == edges.len() + 1 && lower.zip(upper).zip(&points).all(inside);
+        let fits = finite && within && rises(&edges) && rises(&deciles) && of_edges && pointed;
+        (fits && edges.len() < FINE_BINS).then(|| Self {
+            padded: padded(&edges),
+            edges: edges.into(),
+            deciles: deciles.into(),
+            points: points.into(),
+            min,
+            max,
+        })
     }
 
     /// How many there are.
@@ -72,6 +108,11 @@ impl Bins {
         &self.edges
     }
 
+    /// Those of the edges that are deciles.
+    pub fn decile_edges(&self) -> &[f64] {
+        &self.deciles
+    }
+
     /// Mean of the reference rows in each bin: where `wasserstein` has them lie.
     pub fn points(&self) -> &[f64] {
         &self.points
@@ -87,7 +128,7 @@ impl Bins {
         if x.is_nan() {
             return Place::Missing;
         }
-        let bin = self.edges.partition_point(|edge| *edge < x);
+        let bin = self.edges_below(x);
         match x {
             x if x < self.min => Place::Below(bin),
             x if x > self.max => Place::Above(bin),
@@ -95,9 +136,38 @@ impl Bins {
         }
     }
 
+    /// How many edges are below a value, by halving without a branch that a processor could guess wrong.
+    fn edges_below(&self, x: f64) -> usize {
+        let mut below = 0;
+        for step in [128, 64, 32, 16, 8, 4, 2, 1] {
+            below += if self.padded[below + step - 1] < x { step } else { 0 };
+        }
+        below
+    }
+
+    /// The rank of a value in the reference, from 0 to 1, by the `mid_ranks` of its counts; 0 and 1 beyond
+    /// the range, `None` of what is missing.
+    pub fn rank(&self, mid_ranks: &[f64], x: f64) -> Option<f64> {
+        match self.place(x) {
+            Place::Missing => None,
+            Place::Inside(bin) => mid_ranks.get(bin).copied(),
+            Place::Below(_) => Some(0.0),
+            Place::Above(_) => Some(1.0),
+        }
+    }
+
     /// Counts values.
     pub fn count(&self, values: &[f64]) -> Counts {
         let mut counts = Counts { bins: vec![0.0; self.len()], ..Counts::default() };
+        self.count_into(values, &mut counts);
+        counts
+    }
+
+    /// Adds values to counts of these bins, without allocating; false, and nothing added, to those of others.
+    pub fn count_into(&self, values: &[f64], counts: &mut Counts) -> bool {
+        if counts.bins.len() != self.len() {
+            return false;
+        }
         for x in values {
             let bin = match self.place(*x) {
                 Place::Missing => {
@@ -116,7 +186,7 @@ impl Bins {
             };
             counts.bins[bin] += 1.0;
         }
-        counts
+        true
     }
 
     /// The fine bins of each decile.
@@ -126,13 +196,37 @@ impl Bins {
     }
 }
 
-/// The quantiles k / parts below the maximum of rows in order, equal ones merged.
-fn quantiles(rows: &[f64], parts: usize) -> Box<[f64]> {
-    let at = |k: usize| rows.get((rows.len() * k).div_ceil(parts).saturating_sub(1)).copied();
+/// The quantiles of rows in order that cut each decile into its parts, below the maximum, equal ones merged.
+fn quantiles(rows: &[f64], parts: &[usize; DECILES]) -> Box<[f64]> {
+    // ceil(n (k + j / parts) / 10) in whole numbers, so that a decile is the same row however fine the cut.
+    let rank = |k: usize, j: usize| (rows.len() * (k * parts[k] + j)).div_ceil(DECILES * parts[k]);
+    let at = |(k, j)| rows.get(rank(k, j).saturating_sub(1)).copied();
     let max = rows.last().copied();
-    let mut edges: Vec<f64> = (1..parts).filter_map(at).filter(|edge| Some(*edge) != max).collect();
+    let cuts = (0..DECILES).flat_map(|k| (0..parts[k]).map(move |j| (k, j))).skip(1);
+    let mut edges: Vec<f64> = cuts.filter_map(at).filter(|edge| Some(*edge) != max).collect();
     edges.dedup();
     edges.into()
+}
+
+/// The edges, and infinity up to the number that is halved.
+fn padded(edges: &[f64]) -> Box<[f64; FINE_BINS - 1]> {
+    let mut padded = Box::new([f64::INFINITY; FINE_BINS - 1]);
+    padded.iter_mut().zip(edges).for_each(|(to, edge)| *to = *edge);
+    padded
+}
+
+/// The rank of each bin of a reference, from 0 to 1: the share of rows in bins below, and half of those in
+/// its own (Bross 1958: ridit). Over the reference's own rows the mean is 1/2 and the variance 1/12 or
+/// less.
+pub fn mid_ranks(reference: &[f64]) -> Vec<f64> {
+    let total: f64 = reference.iter().sum();
+    let mut below = 0.0;
+    let rank = |rows: &f64| {
+        let middle = below + rows / 2.0;
+        below += rows;
+        if total > 0.0 { middle / total } else { 0.5 }
+    };
+    reference.iter().map(rank).collect()
 }
 
 /// The mean of the rows of each bin, none of which is empty: each edge is a row.

@@ -1,4 +1,4 @@
-//! Pearson's test of a table of two rows, how much wider than chance its statistic spreads, and KS.
+//! Pearson's test of a table of two rows, and that of Kolmogorov and Smirnov.
 
 use super::chi2::{chi2_sf, kolmogorov_sf};
 
@@ -18,8 +18,9 @@ pub struct Pearson {
 ///
 /// Of n rows against m it is the sum of (m n_i - n m_i)^2 / (n m (n_i + m_i)).
 ///
-/// How well the tail holds, of 800,000 draws each: at 1e-4 it alarms in 1.1e-4 of 1000 against 1000 rows,
-/// 1.8e-4 of 5000 against 50 (where PSI with a floor alarms in 5e-2), 0.4e-4 of 100 against 100.
+/// How well the tail holds, of 800,000 draws each: at 1e-4 it is passed in 1.1e-4 of 1000 against 1000 rows,
+/// 1.8e-4 of 5000 against 50 (where PSI with a floor is in 5e-2), 0.4e-4 of 100 against 100. So this p is
+/// what is reported, and `significance` what alarms compare.
 pub fn pearson(reference: &[f64], current: &[f64], phi: f64) -> Option<Pearson> {
     let (n, m) = (total(reference)?, total(current)?);
     if reference.len() != current.len() {
@@ -29,27 +30,6 @@ pub fn pearson(reference: &[f64], current: &[f64], phi: f64) -> Option<Pearson> 
     let x2 = filled().map(|(r, c)| (m * r - n * c).powi(2) / (r + c)).sum::<f64>() / (n * m);
     let dof = u32::try_from(filled().count().saturating_sub(1)).ok()?;
     Some(Pearson { x2, dof, p: chi2_sf(x2 / phi.max(1.0), dof) })
-}
-
-/// How much wider than by chance blocks of the reference differ: the mean over blocks of X2 of the block
-/// against the rest / dof, at least 1. Blocks are counts of the groups that are tested.
-///
-/// It is the overdispersion of a quasi-likelihood (McCullagh and Nelder 1989, 4.5; Rao and Scott 1981). Rows
-/// of one session or one hour are alike, so blocks have to be stretches of time as long as the window they
-/// stand for; blocks of shuffled rows always give 1. Of k blocks its own error is about sqrt(2 / (k dof)).
-pub fn phi(blocks: &[Vec<f64>]) -> f64 {
-    let bins = blocks.first().map_or(0, Vec::len);
-    let mut all = vec![0.0; bins];
-    for block in blocks.iter().filter(|block| block.len() == bins) {
-        all.iter_mut().zip(block).for_each(|(sum, count)| *sum += count);
-    }
-    let ratio = |block: &Vec<f64>| {
-        // Weighted counts may not cancel to the last digit.
-        let rest: Vec<f64> = all.iter().zip(block).map(|(sum, count)| (sum - count).max(0.0)).collect();
-        pearson(&rest, block, 1.0).filter(|test| test.dof > 0).map(|test| test.x2 / f64::from(test.dof))
-    };
-    let ratios: Vec<f64> = blocks.iter().filter_map(ratio).collect();
-    if ratios.is_empty() { 1.0 } else { (ratios.iter().sum::<f64>() / ratios.len() as f64).max(1.0) }
 }
 
 /// The test of Kolmogorov and Smirnov of two rows of counts of ordered bins.
