@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms by floor, lowest first; a room may use strictly lower floors only.
 const FLOORS: [&[&str]; 6] = [
     &["exchange", "stats"],
-    &["codec", "config"],
+    &["codec", "config", "profile"],
     &["telemetry"],
     &["plugin", "inference", "alert"],
     &["proxy", "observe", "admin"],
