@@ -122,6 +122,15 @@ impl LineMetrics {
         }
     }
 
+    /// Exchanges of a route so far that were answered and whose rows a judge never got: shed, truncated, not
+    /// decodable, or dropped by its queue. The last is known over all routes only, and counted for each.
+    pub fn unseen(&self, judge: &str, route: &str) -> u64 {
+        let lost = [Fate::Shed, Fate::Truncated, Fate::Undecodable];
+        let of_route: f64 = lost.iter().map(|fate| self.exchanges.total(&[route, fate.as_str()])).sum();
+        let dropped = ["batches", "bytes"].iter().map(|reason| self.judge_dropped.total(&[judge, reason]));
+        (of_route + dropped.sum::<f64>()) as u64
+    }
+
     /// Exports what is known of a route at 0, so that the first loss is an increase.
     pub(crate) fn declare(&self, route: &ObservedRoute) {
         let name = &*route.name;

@@ -1,10 +1,14 @@
-//! What judging one exchange costs: `cargo bench -p weir-plugin [-- COMPONENT...]`. Without arguments it
-//! measures every component in `plugins/dist`.
+//! What judging one exchange costs, and what counting one value in a tally does:
+//! `cargo bench -p weir-plugin [-- COMPONENT...]`. Without arguments it measures every component in
+//! `plugins/dist`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_plugin::{BenchOptions, Host, HostOptions, Limits, PluginSpec, bench};
+use weir_exchange::Role;
+use weir_plugin::{BenchOptions, Host, HostOptions, Limits, PluginSpec, bench, count_cost};
+use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Made, Profile};
+use weir_stats::drift::{Bins, Dispersion, MissingDispersion};
 use weir_telemetry::Registry;
 use weir_telemetry::log::Logger;
 
@@ -15,6 +19,13 @@ fn main() {
     let host = Host::new(HostOptions::default(), &Registry::default(), &Logger::discard()).expect("a host");
     let named: Vec<PathBuf> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(Into::into).collect();
+    for features in [8, 100] {
+        let profile = Arc::new(profile(features));
+        for batch in BATCHES {
+            let ns = count_cost(&profile, &BenchOptions { batch, ..BenchOptions::default() });
+            println!("counting: {ns:.1} ns a value, {features} features, {batch} rows a batch");
+        }
+    }
     for path in if named.is_empty() { built() } else { named } {
         for batch in BATCHES {
             let options = BenchOptions { batch, ..BenchOptions::default() };
@@ -46,5 +57,39 @@ fn spec(path: &Path) -> PluginSpec {
         settings: "{}".to_owned(),
         routes: None,
         limits: Limits::default(),
+        profiles: Vec::new(),
+    }
+}
+
+/// A profile of numbers in as many bins as there can be.
+fn profile(features: usize) -> Profile {
+    let reference: Vec<f64> = (0..10_000).map(|i| f64::from(i * 7919 % 10_007).sqrt()).collect();
+    let bins = Bins::of(&reference).expect("rows");
+    let counts = FeatureCounts { bins: bins.count(&reference).bins, missing: 0.0 };
+    let feature = |i: usize| Feature {
+        name: format!("f{i}").into(),
+        role: Role::Input,
+        kind: FeatureKind::Number { bins: bins.clone(), integers: false },
+        groups: bins.deciles(),
+        dispersion: Dispersion::none(),
+        missing_dispersion: MissingDispersion::none(),
+        unstable: None,
+    };
+    let counts = vec![counts; features];
+    Profile {
+        digest: "bench".into(),
+        made: Made::default(),
+        model: None,
+        window_rows: 1000,
+        block: None,
+        blocks: 0,
+        window: None,
+        season: None,
+        segment: None,
+        entity: None,
+        rows_distinct: true,
+        features: (0..features).map(feature).collect(),
+        left_out: Vec::new(),
+        cells: vec![Cell { slot: None, segment: None, rows: 10_000.0, distinct: 10_000.0, counts }],
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use weir_exchange::{Batch, SchemaId};
+use weir_exchange::{Batch, Role, SchemaId};
+use weir_profile::Profile;
 
 use crate::error::{LoadError, LoadFault};
 use crate::host::Host;
@@ -15,6 +16,7 @@ use crate::metrics::HostMetrics;
 use crate::slot::Slot;
 use crate::spec::PluginSpec;
 use crate::synthetic::{BEGIN_UNIX_NS, Shape};
+use crate::tally::ScratchTally;
 use crate::trial::detached;
 use crate::view::{View, empty_batch};
 
@@ -77,7 +79,9 @@ pub fn bench(host: &Host, spec: &PluginSpec, options: &BenchOptions) -> Result<B
     let (prepared, _) = host.prepare_one(spec)?;
     let slot = Arc::new(Slot::new(&spec.key, &HostMetrics::new()));
     let mut judge = PluginJudge::new(prepared.clone(), detached(&slot, host.watchdog()));
-    let batch = shape(options).batch();
+    // With a reference it is traffic of that model: other columns would not be counted.
+    let profile = prepared.spec.profiles.first();
+    let batch = profile.map_or_else(|| shape(options).batch(), |profile| shape(options).batch_of(profile));
     let mut view = View::new();
     view.delta(&batch.schema, &prepared.plan.columns);
     let mut packed = empty_batch();
@@ -96,7 +100,10 @@ pub fn bench(host: &Host, spec: &PluginSpec, options: &BenchOptions) -> Result<B
     if let Some(fault) = slot.last_fault() {
         return Err(LoadFault::Trial(fault).of(&spec.key, &spec.path));
     }
-    let BenchOptions { features, rows_per_exchange, classes, batch, .. } = *options;
+    let BenchOptions { batch, .. } = *options;
+    let columns = |role| traffic.batch.schema.columns.iter().filter(|column| column.role == role).count();
+    let (features, classes) = (columns(Role::Input), columns(Role::Score));
+    let rows_per_exchange = traffic.batch.rows / traffic.batch.exchanges.max(1);
     Ok(BenchReport {
         plugin: prepared.identity.name.clone(),
         version: prepared.identity.version.clone(),
@@ -111,6 +118,18 @@ pub fn bench(host: &Host, spec: &PluginSpec, options: &BenchOptions) -> Result<B
         packing_ns_per_exchange: quantile(&mut packing, 0.5),
         memory_bytes: slot.cells.memory.get() as u64,
     })
+}
+
+/// What counting costs the host: the median of ns a value, of batches with what a profile describes.
+pub fn count_cost(profile: &Arc<Profile>, options: &BenchOptions) -> f64 {
+    let batch = shape(options).batch_of(profile);
+    let values = (batch.rows * profile.features.len()).max(1) as f64;
+    let mut traffic = Traffic { batch, now_ns: BEGIN_UNIX_NS };
+    let mut tally = ScratchTally::new(profile, BEGIN_UNIX_NS);
+    let mut rounds: Vec<f64> = (0..=options.rounds.max(1))
+        .map(|_| traffic.measure(options, |batch| tally.count(black_box(batch))))
+        .collect();
+    quantile(&mut rounds, 0.5) * options.batch.max(1) as f64 / values
 }
 
 fn shape(options: &BenchOptions) -> Shape {

@@ -1,5 +1,5 @@
 //! What the WIT says, as Rust types. Generated.
 wasmtime::component::bindgen!({
-    path: "../../wit/0.1.0",
+    path: "../../wit/0.1.1",
     world: "keeper",
 });

@@ -6,16 +6,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_exchange::Schema;
+use weir_profile::Profile;
 use weir_telemetry::log::{Field, Level, Logger};
 
 use crate::bindings::weir::plugin::{host, types};
 use crate::conditions::{gauge, with_key};
 use crate::engine::{EPOCHS_BEFORE_LOOK, TICK, thread_cpu_ns};
+use crate::findings::{Finding, Findings};
 use crate::handles::{Asked, Handles, Kind, NO_HANDLE, Target};
+use crate::instance::Surroundings;
 use crate::limiter::Limiter;
 use crate::metrics::{Cells, Dropped};
 use crate::places::Labels;
 use crate::plan::Plan;
+use crate::reference::{Pending, misfits};
 use crate::state::State;
 
 /// Bytes of a log line from a plugin; the interface says so.
@@ -27,14 +32,17 @@ const LONGEST_LABEL: usize = 256;
 /// Data of one store.
 #[derive(Debug)]
 pub(crate) struct Context {
-    key: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// `None` until the plugin is configured.
     pub(crate) plan: Option<Arc<Plan>>,
     /// Lent by the judge for the length of a call.
     pub(crate) state: Box<State>,
     pub(crate) handles: Handles,
-    /// Route, model and version of live schemas.
-    pub(crate) models: HashMap<u32, [Arc<str>; 3], ahash::RandomState>,
+    /// Live schemas.
+    pub(crate) models: HashMap<u32, Known, ahash::RandomState>,
+    pub(crate) profiles: Arc<[Arc<Profile>]>,
+    /// What the running call wants done if it returns.
+    pub(crate) pending: Vec<Pending>,
     pub(crate) limiter: Limiter,
     /// Unix time of the running call.
     pub(crate) now_ns: u64,
@@ -42,22 +50,46 @@ pub(crate) struct Context {
     pub(crate) cpu: Duration,
     pub(crate) seen_ns: Option<u64>,
     log: Gate,
-    cells: Arc<Cells>,
+    /// As many findings in a second as lines in the log.
+    pub(crate) reports: Gate,
+    findings: Findings,
+    pub(crate) cells: Arc<Cells>,
+}
+
+/// A live schema.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Route, model and version.
+    pub(crate) model: [Arc<str>; 3],
+    /// As the instance was last told, with the columns that it does not want.
+    pub(crate) schema: Arc<Schema>,
+}
+
+impl Known {
+    /// What does not fit of a profile.
+    pub(crate) fn misfits(&self, profile: &Profile) -> Vec<types::Misfit> {
+        misfits(profile, &self.schema.columns)
+    }
 }
 
 impl Context {
-    pub(crate) fn new(key: &Arc<str>, memory: usize, log: Gate, cells: &Arc<Cells>) -> Self {
+    pub(crate) fn new(around: &Surroundings) -> Self {
+        let Surroundings { key, limits, log, cells, profiles, findings, .. } = around;
         Self {
             key: key.clone(),
+            profiles: profiles.clone(),
+            pending: Vec::new(),
+            reports: log.clone(),
+            findings: findings.clone(),
             plan: None,
             state: Box::default(),
             handles: Handles::default(),
             models: HashMap::default(),
-            limiter: Limiter::new(memory),
+            limiter: Limiter::new(limits.memory),
             now_ns: 0,
             cpu: Duration::ZERO,
             seen_ns: None,
-            log,
+            log: log.clone(),
             cells: cells.clone(),
         }
     }
@@ -72,6 +104,23 @@ impl Context {
         before + Duration::from_nanos(now.saturating_sub(seen)) >= self.cpu
     }
 
+    /// The running call has ended: what it asked for holds if it went well.
+    pub(crate) fn settle(&mut self, well: bool, state: &State) {
+        for pending in self.pending.drain(..).filter(|_| well) {
+            match pending {
+                Pending::Done { place, begin_ns, looked } => {
+                    state.tallies.lock().done(place, begin_ns, looked);
+                }
+                Pending::Report { model: [route, model, model_version], kind, finding } => {
+                    let (plugin, at_unix_ns) = (self.key.clone(), self.now_ns);
+                    let finding = Finding { plugin, route, model, model_version, kind, at_unix_ns, finding };
+                    let kept = self.findings.take(finding);
+                    self.cells.dropped(Dropped::Room, u64::from(!kept));
+                }
+            }
+        }
+    }
+
     /// The log gate, for the next instance of the same plugin.
     pub(crate) fn into_log(self) -> Gate {
         self.log
@@ -84,6 +133,7 @@ impl Context {
             Kind::Series => return None,
             Kind::Window => plan.windows.get(index as usize)?.labels.len(),
             Kind::Condition => plan.conditions.get(index as usize)?.labels.len(),
+            Kind::Tally => return None,
         };
         if labels.len() != declared || !self.models.contains_key(&schema) {
             return None;
@@ -92,7 +142,7 @@ impl Context {
         if let Some(known) = self.handles.find(&asked) {
             return Some(known);
         }
-        let model = self.models.get(&schema)?.iter().cloned();
+        let model = self.models.get(&schema)?.model.iter().cloned();
         let own = asked.labels.iter().flatten().map(|label| shortened(label));
         let all: Labels = model.chain(own).collect();
         let (target, asked) = self.target(asked, &plan, &all)?;
@@ -104,7 +154,7 @@ impl Context {
 
     /// What a new handle stands for, and the question it answers from now on.
     fn target(&mut self, asked: Asked, plan: &Plan, labels: &Labels) -> Option<(Target, Asked)> {
-        let State { families, windows, conditions } = &mut *self.state;
+        let State { families, windows, conditions, .. } = &mut *self.state;
         let index = asked.index as usize;
         match asked.kind {
             Kind::Series => {
@@ -125,6 +175,7 @@ impl Context {
                 self.cells.dropped(Dropped::Room, u64::from(place.is_none()));
                 Some((Target::Condition(place?), asked))
             }
+            Kind::Tally => None,
         }
     }
 }
@@ -193,7 +244,7 @@ impl Gate {
         Self { logger, lines_per_second, second: 0, lines: 0 }
     }
 
-    fn pass(&mut self, now_ns: u64) -> bool {
+    pub(crate) fn pass(&mut self, now_ns: u64) -> bool {
         let second = now_ns / 1_000_000_000;
         if second != self.second {
             (self.second, self.lines) = (second, 0);

@@ -88,6 +88,6 @@ fn import_hint(name: &str) -> &'static str {
         "leave WASI out: build Rust and C for wasm32-unknown-unknown, Python with `componentize-py -s`, JavaScript \
          with `componentize-qjs --stub-wasi` or componentize-js with `disableFeatures`"
     } else {
-        "plugins import the interface `weir:plugin/host` and nothing else"
+        "plugins import the interfaces `host`, `statistics` and `reference` of `weir:plugin` and nothing else"
     }
 }

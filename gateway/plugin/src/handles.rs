@@ -1,4 +1,4 @@
-//! The numbers by which an instance speaks of series, windows and conditions.
+//! The numbers by which an instance speaks of series, windows, conditions and tallies.
 //!
 //! A handle is a place and how often that place was given out before, so that one whose schema has been
 //! retired means nothing instead of something else.
@@ -21,15 +21,17 @@ pub(crate) enum Kind {
     Series,
     Window,
     Condition,
+    Tally,
 }
 
 /// What a handle stands for.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Series(Cell),
-    /// Index into the windows or conditions of the state.
+    /// Index into the windows, conditions or tallies of the state.
     Window(usize),
     Condition(usize),
+    Tally(usize),
 }
 
 /// The question that a handle answers. `labels` is `None` for the series past the cap.
@@ -37,7 +39,7 @@ pub(crate) enum Target {
 pub(crate) struct Asked {
     pub(crate) schema: u32,
     pub(crate) kind: Kind,
-    /// Which metric, window or condition of the manifest.
+    /// Which metric, window or condition of the manifest; 0 for a tally, which is a question in itself.
     pub(crate) index: u32,
     pub(crate) labels: Option<Vec<String>>,
 }

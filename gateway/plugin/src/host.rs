@@ -1,12 +1,14 @@
 //! The host: prepares sets of plugins and swaps them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 use weir_exchange::status::PluginStatus;
+use weir_profile::Profile;
 use weir_telemetry::Registry;
 use weir_telemetry::log::Logger;
 
@@ -15,17 +17,35 @@ use crate::context::Context;
 use crate::engine::{self, Watchdog};
 use crate::error::{HostError, LoadError, LoadFault};
 use crate::exports::{Declared, Exports};
+use crate::findings::{Finding, FindingSink, Findings};
 use crate::judge::{PluginJudge, Seat};
 use crate::metrics::HostMetrics;
 use crate::prepared::{self, Prepared};
 use crate::slot::Slot;
 use crate::spec::PluginSpec;
+use crate::tally::{Coverage, Keep, LiveCounts};
 
 /// What a host is made with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HostOptions {
     /// Folder for compiled components; `None`: they are compiled at every start.
     pub cache: Option<PathBuf>,
+    /// Folder for what is kept over a restart; `None`: nothing is. Its folder `tallies` is the host's.
+    pub state_dir: Option<PathBuf>,
+    /// Is given each finding that a plugin reports.
+    pub findings: Option<FindingSink>,
+    /// Knows which exchanges were answered and not decoded; `None`: as far as is known there were none.
+    pub coverage: Option<Arc<dyn Coverage>>,
+}
+
+impl fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cache, state_dir, .. } = self;
+        f.debug_struct("HostOptions")
+            .field("cache", cache)
+            .field("state_dir", state_dir)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Everything plugins need, once a process. Cloning shares it.
@@ -39,6 +59,10 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Cache>,
     pub(crate) metrics: HostMetrics,
     exports: Arc<Exports>,
+    /// Folder of the tallies.
+    tallies: Option<PathBuf>,
+    findings: Findings,
+    coverage: Option<Arc<dyn Coverage>>,
     logger: Logger,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
 }
@@ -83,6 +107,9 @@ impl Host {
             cache,
             metrics,
             exports: Arc::new(Exports::new(registry.clone())),
+            tallies: options.state_dir.map(|folder| folder.join("tallies")),
+            findings: Findings::new(options.findings),
+            coverage: options.coverage,
             logger: log.clone(),
             running: Mutex::default(),
         })))
@@ -125,6 +152,22 @@ impl Host {
         self.running().values().map(Running::status).collect()
     }
 
+    /// The latest finding of each plugin about each model and of each kind.
+    pub fn findings(&self) -> Vec<Finding> {
+        let running = self.running();
+        let mut findings = self.0.findings.all();
+        // A judge that is being replaced may report once more.
+        findings.retain(|finding| running.contains_key(&finding.plugin));
+        findings
+    }
+
+    /// What the tallies of a plugin hold of a model (route, model, version) now, by name; copied while the
+    /// plugin's judge waits, so it is not for every second.
+    pub fn live(&self, key: &str, model: [&str; 3]) -> Vec<LiveCounts> {
+        let slot = self.running().get(key).map(|running| running.slot.clone());
+        slot.map(|slot| slot.tallies.lock().live(model)).unwrap_or_default()
+    }
+
     /// Prepares one plugin beside the running ones, for tools. Also gives its memory in bytes.
     pub(crate) fn prepare_one(&self, spec: &PluginSpec) -> Result<(Arc<Prepared>, usize), LoadError> {
         let refuse = |fault: LoadFault| fault.of(&spec.key, &spec.path);
@@ -161,7 +204,29 @@ pub struct Declaration {
     pub conditions: Vec<[Arc<str>; 3]>,
 }
 
+/// A plugin of a set as it was when it was tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'s> {
+    /// Its key in the configuration.
+    pub key: &'s Arc<str>,
+    /// What it would show; the gauges of its conditions are among them.
+    pub specs: &'s [weir_telemetry::Spec],
+    pub profiles: &'s [Arc<Profile>],
+    /// What it said of traffic that is as its profiles say.
+    pub findings: &'s [Finding],
+}
+
 impl Set {
+    /// What trying each of these plugins has shown.
+    pub fn tried(&self) -> impl Iterator<Item = Tried<'_>> {
+        self.plugins.iter().map(|it| Tried {
+            key: &it.spec.key,
+            specs: &it.plan.specs,
+            profiles: &it.spec.profiles,
+            findings: it.found.get().map_or(&[], Vec::as_slice),
+        })
+    }
+
     /// What these plugins would show, before any of them runs.
     pub fn declared(&self) -> Declaration {
         let mut all = Declaration::default();
@@ -179,7 +244,7 @@ impl Set {
     /// goes to their new judges when those begin.
     pub fn commit(self) -> Change {
         let Self { host, plugins } = self;
-        let Inner { metrics, exports, logger, watchdog, .. } = &*host.0;
+        let Inner { metrics, exports, logger, watchdog, findings, coverage, tallies, .. } = &*host.0;
         let mut running = host.running();
         let mut before = std::mem::take(&mut *running);
         let mut change = Change { keep: Vec::new(), new: Vec::new() };
@@ -203,11 +268,17 @@ impl Set {
                 watchdog: watchdog.clone(),
                 logger: logger.source(&format!("plugin.{key}")),
                 cpu: prepared.spec.limits.cpu,
+                findings: findings.clone(),
+                coverage: coverage.clone(),
+                keep: tallies.as_ref().map(|folder| Keep::new(folder, &key)),
             };
             change.new.push(PluginJudge::new(prepared.clone(), seat));
             running.insert(key, Running { prepared, slot });
         }
-        before.keys().for_each(|gone| metrics.forget(gone));
+        before.keys().for_each(|gone| {
+            metrics.forget(gone);
+            findings.retain(gone, |_| false);
+        });
         drop(running);
         change
     }

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Store, Trap, UpdateDeadline};
+use weir_exchange::Schema;
+use weir_profile::Profile;
 
 use crate::bindings::exports::weir::plugin::{plugin, snapshot};
 use crate::bindings::weir::plugin::types;
-use crate::context::{Context, Gate};
+use crate::context::{Context, Gate, Known};
 use crate::engine::{EPOCHS_BEFORE_LOOK, Watchdog};
 use crate::fault::{Budget, Fault};
+use crate::findings::Findings;
 use crate::link::Linked;
 use crate::metrics::Cells;
 use crate::plan::Plan;
 use crate::spec::Limits;
 use crate::state::State;
+use crate::view;
 
 /// Epochs between two looks at the CPU time of a call that runs long.
 const EPOCHS_BETWEEN_LOOKS: u64 = 1;
@@ -38,6 +42,8 @@ pub(crate) struct Surroundings {
     pub(crate) watchdog: Arc<Watchdog>,
     pub(crate) log: Gate,
     pub(crate) cells: Arc<Cells>,
+    pub(crate) profiles: Arc<[Arc<Profile>]>,
+    pub(crate) findings: Findings,
 }
 
 /// What a call is about.
@@ -68,9 +74,8 @@ impl Limits {
 
 impl Instance {
     pub(crate) fn new(linked: &Linked, around: &Surroundings, now_ns: u64) -> Result<Self, Fault> {
-        let Surroundings { key, limits, watchdog, log, cells } = around;
-        let context = Context::new(key, limits.memory, log.clone(), cells);
-        let mut store = Store::new(linked.pre.engine(), context);
+        let Surroundings { limits, watchdog, cells, .. } = around;
+        let mut store = Store::new(linked.pre.engine(), Context::new(around));
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(limits.result_bytes);
         store.epoch_deadline_callback(|mut store| {
@@ -139,9 +144,10 @@ impl Instance {
         &mut self,
         call: Call,
         state: &mut Box<State>,
-        (delta, model): (&types::SchemaDelta, &[Arc<str>; 3]),
+        (delta, schema): (&types::SchemaDelta, &Arc<Schema>),
     ) -> Result<(), Fault> {
-        self.store.data_mut().models.insert(delta.id, model.clone());
+        let known = Known { model: view::model(schema), schema: schema.clone() };
+        self.store.data_mut().models.insert(delta.id, known);
         self.run(call, state, |plugin, store| plugin.call_schema(store, delta))
     }
 
@@ -200,6 +206,7 @@ impl Loose<'_> {
         drop(watched);
         let context = self.store.data_mut();
         mem::swap(&mut context.state, state);
+        context.settle(result.is_ok(), state);
         result.map_err(|error| Fault::of(name, &error, budget, &context.limiter))
     }
 }

@@ -2,6 +2,7 @@
 //! keeps failing.
 
 mod life;
+mod tallies;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::context::Gate;
 use crate::engine::Watchdog;
 use crate::exports::Exports;
 use crate::fault::Fault;
+use crate::findings::Findings;
 use crate::instance::{Instance, Surroundings};
 use crate::meter::Meter;
 use crate::metrics::Lost;
@@ -26,6 +28,7 @@ use crate::prepared::Prepared;
 use crate::share::Share;
 use crate::slot::{Left, Slot};
 use crate::state::{State, StateLimits};
+use crate::tally::{Coverage, Keep};
 use crate::view::{self, View};
 
 /// How often a plugin is asked what it wants kept.
@@ -57,6 +60,10 @@ pub struct PluginJudge {
     tick_due: Option<u64>,
     save_due: Option<u64>,
     sweep_due: u64,
+    coverage: Option<Arc<dyn Coverage>>,
+    keep: Option<Keep>,
+    /// When tallies are written, if anything was counted.
+    keep_due: Option<u64>,
     packed: types::Batch,
     scratch: Scratch,
 }
@@ -76,11 +83,15 @@ pub(crate) struct Seat {
     pub(crate) logger: Logger,
     /// Share of a core.
     pub(crate) cpu: f64,
+    pub(crate) findings: Findings,
+    pub(crate) coverage: Option<Arc<dyn Coverage>>,
+    /// Where tallies are kept over a restart, if anywhere.
+    pub(crate) keep: Option<Keep>,
 }
 
 impl PluginJudge {
     pub(crate) fn new(prepared: Arc<Prepared>, seat: Seat) -> Self {
-        let Seat { slot, exports, watchdog, logger, cpu } = seat;
+        let Seat { slot, exports, watchdog, logger, cpu, findings, coverage, keep } = seat;
         let limits = prepared.spec.limits;
         let around = Surroundings {
             key: prepared.spec.key.clone(),
@@ -88,6 +99,8 @@ impl PluginJudge {
             watchdog,
             log: Gate::new(logger.clone(), limits.log_lines),
             cells: slot.cells.clone(),
+            profiles: prepared.spec.profiles.as_slice().into(),
+            findings,
         };
         Self {
             prepared,
@@ -107,6 +120,9 @@ impl PluginJudge {
             tick_due: None,
             save_due: None,
             sweep_due: 0,
+            coverage,
+            keep,
+            keep_due: None,
             packed: view::empty_batch(),
             scratch: Scratch::default(),
         }
@@ -122,10 +138,17 @@ impl PluginJudge {
         self.prepared.spec.routes.clone()
     }
 
+    /// How often the plugin wants a tick; 0 for never.
+    pub(crate) fn tick_ns(&self) -> u64 {
+        self.prepared.plan.tick_ns
+    }
+
     /// Judges a batch. What is lost is counted; nothing fails.
     pub fn observe(&mut self, batch: &Batch, now_unix_ns: u64) -> Vec<Verdict> {
         self.begin(now_unix_ns);
         self.remember(&batch.schema);
+        // Whatever becomes of the call.
+        self.tally(batch, false);
         let lost = if !self.breaker.admits(now_unix_ns) {
             Some(Lost::Quarantine)
         } else if !self.share.admits(now_unix_ns) {
@@ -141,6 +164,7 @@ impl PluginJudge {
         let judged = self.judge(batch, now_unix_ns);
         let took = self.spent(began);
         self.slot.cells.duration.observe_local(took.as_secs_f64());
+        self.tally(batch, true);
         match judged {
             Ok(applied) => {
                 self.missed = 0;
@@ -167,12 +191,14 @@ impl PluginJudge {
         let wait = self.share.wait_ns();
         let tick = self.tick_due.map(|due| due.saturating_add(wait));
         let save = if self.instance.is_some() { self.save_due } else { None };
-        [tick, save, Some(self.sweep_due)].into_iter().flatten().min()
+        let window = self.slot.tallies.lock().due();
+        [tick, save, window, self.keep_due, Some(self.sweep_due)].into_iter().flatten().min()
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: u64) {
         self.begin(now);
+        self.close_windows(now);
         if now >= self.sweep_due {
             self.sweep(now);
         }
@@ -190,6 +216,7 @@ impl PluginJudge {
 
     /// A schema will not come again.
     pub fn forget(&mut self, schema: SchemaId) {
+        self.slot.tallies.lock().forget(schema);
         let Some(Live { view, .. }) = self.live.remove(&schema) else { return };
         if let (Some(instance), Some(_)) = (&mut self.instance, view) {
             let now = instance.context().now_ns;
@@ -211,11 +238,11 @@ impl PluginJudge {
             return;
         }
         self.begun = true;
-        let Left { state, saved, schemas, missed } = self.slot.take();
+        let Left { state, saved, schemas, missed } = self.slot.take().unwrap_or_else(|| self.first());
         let limits = &self.around.limits;
         let bounds = StateLimits { series: limits.series, windows: limits.memory };
         let plan = self.prepared.plan.clone();
-        *self.state = state.redeclared(&self.prepared.spec.key, &plan, bounds, &self.slot.cells);
+        *self.state = state.redeclared(&self.prepared.spec.key, &plan, (bounds, now), &self.slot.cells);
         if let Some(exports) = &self.exports {
             self.state.families.iter().for_each(|family| exports.attach(&self.prepared.spec.key, family));
         }
@@ -305,8 +332,10 @@ impl PluginJudge {
         self.sweep_due = now.saturating_add(SWEEP_EVERY_NS);
         let models: Vec<[Arc<str>; 3]> = self.live.values().map(|live| view::model(&live.schema)).collect();
         let live = |model: &[Arc<str>]| models.iter().any(|known| known == model);
-        let State { families, windows, conditions } = &mut *self.state;
+        let State { families, windows, conditions, tallies } = &mut *self.state;
         windows.sweep(now, live);
+        tallies.lock().sweep(now, live, windows);
+        self.around.findings.retain(&self.prepared.spec.key, live);
         let gauges = &families[self.prepared.plan.metrics..];
         let key = &self.prepared.spec.key;
         conditions.lock().sweep(live, |plan, labels| {
@@ -367,6 +396,7 @@ impl Drop for PluginJudge {
         if self.save_due.is_some() {
             self.save(now);
         }
+        self.keep_tallies();
         self.slot.leave(Left {
             state: std::mem::take(&mut self.state),
             saved: self.saved.take(),

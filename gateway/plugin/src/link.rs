@@ -10,8 +10,11 @@ use crate::error::LoadFault;
 use crate::metrics::{CodeFrom, HostMetrics};
 use crate::{INTERFACE, MOST_COMPONENT_BYTES, PACKAGE};
 
-/// Version a component may have been made for; later patches of it add functions only.
+/// Version a component may have been made for; later patches of it add functions and interfaces only.
 const SERVED: &str = "0.1.";
+
+/// Interfaces that plugins may import.
+const OFFERED: [&str; 4] = ["host", "types", "statistics", "reference"];
 
 /// A component that fits the world.
 #[derive(Clone)]
@@ -90,8 +93,10 @@ pub(crate) fn link(linker: &Linker<Context>, component: &Component) -> Result<Li
 fn check_import(name: &str) -> Option<LoadFault> {
     let rest = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('/'));
     match rest.and_then(|rest| rest.split_once('@')) {
-        Some(("host" | "types", version)) if version.starts_with(SERVED) => None,
-        Some(("host" | "types", _)) => Some(LoadFault::Version { found: name.to_owned() }),
+        Some((interface, version)) if OFFERED.contains(&interface) => match version.starts_with(SERVED) {
+            true => None,
+            false => Some(LoadFault::Version { found: name.to_owned() }),
+        },
         _ => Some(LoadFault::Import { name: name.to_owned() }),
     }
 }

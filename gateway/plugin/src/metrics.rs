@@ -58,16 +58,18 @@ pub(crate) enum Dropped {
     Exchange,
     /// What came after the bound on the work of applying one outcome.
     Work,
-    /// A value older than its window reaches back.
+    /// A value older than its window reaches back, or a row whose tally's window has closed.
     Late,
-    /// A value for a window there was no room for.
+    /// A value for a window there was no room for, a tally, or a finding too many.
     Room,
-    /// A log line over the rate.
+    /// A log line or a finding over the rate.
     Log,
+    /// A finding that is no JSON object, too large, or of a kind without a name.
+    Finding,
 }
 
 impl Dropped {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NotFinite,
         Self::Negative,
         Self::Handle,
@@ -79,6 +81,7 @@ impl Dropped {
         Self::Late,
         Self::Room,
         Self::Log,
+        Self::Finding,
     ];
 
     fn as_str(self) -> &'static str {
@@ -94,6 +97,7 @@ impl Dropped {
             Self::Late => "late",
             Self::Room => "room",
             Self::Log => "log",
+            Self::Finding => "finding",
         }
     }
 }
@@ -151,16 +155,18 @@ pub(crate) enum StateKind {
     Metric,
     Window,
     Condition,
+    Tally,
 }
 
 impl StateKind {
-    const ALL: [Self; 3] = [Self::Metric, Self::Window, Self::Condition];
+    const ALL: [Self; 4] = [Self::Metric, Self::Window, Self::Condition, Self::Tally];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Metric => "metric",
             Self::Window => "window",
             Self::Condition => "condition",
+            Self::Tally => "tally",
         }
     }
 }
@@ -264,8 +270,8 @@ pub(crate) struct Cells {
     pub(crate) rows: Arc<Counter>,
     pub(crate) faults: [Arc<Counter>; 7],
     lost: [Arc<Counter>; 3],
-    dropped: [Arc<Counter>; 11],
-    resets: [Arc<Counter>; 3],
+    dropped: [Arc<Counter>; 12],
+    resets: [Arc<Counter>; 4],
     snapshots: [Arc<Counter>; 4],
     pub(crate) memory: Arc<Gauge>,
     states: [Arc<Gauge>; 2],
@@ -326,7 +332,7 @@ fn counters() -> Vec<Family<Counter>> {
         ),
         counter(
             "weir_state_resets_total",
-            "Metrics, windows and conditions that a new version of a plugin declares otherwise and that began anew.",
+            "Metrics, windows, conditions and tallies that a plugin wants otherwise than before and that began anew.",
             &["plugin", "what"],
         ),
         counter(

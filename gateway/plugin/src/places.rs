@@ -69,6 +69,10 @@ impl<T> Places<T> {
         self.kept.iter().flatten()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Kept<T>> {
+        self.kept.iter_mut().flatten()
+    }
+
     /// Takes the place of all for which `stays` is false.
     pub(crate) fn retain(&mut self, mut stays: impl FnMut(&mut Kept<T>) -> bool) {
         for (place, slot) in self.kept.iter_mut().enumerate() {

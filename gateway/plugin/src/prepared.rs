@@ -1,6 +1,6 @@
 //! A plugin that has passed every check and can be put to work at any time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 use weir_telemetry::log::Logger;
@@ -9,6 +9,7 @@ use crate::bindings::weir::plugin::types;
 use crate::cache::{self, ComponentDigest};
 use crate::context::Gate;
 use crate::error::LoadFault;
+use crate::findings::{Finding, Findings};
 use crate::host::Inner;
 use crate::instance::{Instance, Surroundings};
 use crate::link::{Code, Linked, check_form, link};
@@ -16,7 +17,7 @@ use crate::metrics::{CodeFrom, HostMetrics};
 use crate::plan::{self, Identity, Plan};
 use crate::spec::PluginSpec;
 use crate::synthetic::BEGIN_UNIX_NS;
-use crate::trial::trial;
+use crate::trial::{Tried, trial};
 
 /// Faults in the settings that are told of; a plugin can return thousands.
 const MOST_FAULTS: usize = 20;
@@ -31,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) linked: Linked,
     pub(crate) identity: Identity,
     pub(crate) plan: Arc<Plan>,
+    /// What it found when it was tried on the traffic of its profiles; empty until then.
+    pub(crate) found: OnceLock<Vec<Finding>>,
 }
 
 impl Prepared {
@@ -40,6 +43,7 @@ impl Prepared {
         self.digest == *digest
             && (&mine.key, &mine.settings, &mine.routes, &mine.limits)
                 == (&spec.key, &spec.settings, &spec.routes, &spec.limits)
+            && mine.profiles.iter().map(|it| &it.digest).eq(spec.profiles.iter().map(|it| &it.digest))
     }
 
     pub(crate) fn digest_hex(&self) -> String {
@@ -72,8 +76,10 @@ pub(crate) fn prepare(
     let (identity, plan) = interview(host, &spec, &linked)?;
     let size = spec.component.len();
     let spec = PluginSpec { component: Arc::from([]), ..spec };
-    let prepared = Arc::new(Prepared { spec, digest, size, linked, identity, plan: Arc::new(plan) });
-    let memory = trial(&prepared, &host.watchdog).map_err(one)?;
+    let (plan, found) = (Arc::new(plan), OnceLock::new());
+    let prepared = Arc::new(Prepared { spec, digest, size, linked, identity, plan, found });
+    let Tried { memory, findings } = trial(&prepared, &host.watchdog).map_err(one)?;
+    prepared.found.get_or_init(|| findings);
     Ok((prepared, memory))
 }
 
@@ -86,6 +92,8 @@ fn interview(host: &Inner, spec: &PluginSpec, linked: &Linked) -> Result<(Identi
         watchdog: host.watchdog.clone(),
         log: Gate::new(Logger::discard(), 0),
         cells: Arc::new(HostMetrics::new().cells(&spec.key)),
+        profiles: Arc::from([]),
+        findings: Findings::default(),
     };
     let mut instance = Instance::new(linked, &around, BEGIN_UNIX_NS).map_err(|fault| vec![refusal(fault)])?;
     let state = &mut Box::default();

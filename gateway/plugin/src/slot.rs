@@ -1,5 +1,5 @@
 //! What a key of the configuration has, whichever version of a plugin is behind it: its cells, its
-//! conditions, and the place where one judge leaves what the next takes over.
+//! conditions and tallies, and the place where one judge leaves what the next takes over.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use weir_exchange::{Schema, VerdictCount};
 use crate::bindings::exports::weir::plugin::snapshot;
 use crate::metrics::{Cells, HostMetrics};
 use crate::state::{SharedConditions, State};
+use crate::tally::SharedTallies;
 
 /// What a judge leaves behind.
 #[derive(Debug, Default)]
@@ -26,6 +27,7 @@ pub(crate) struct Left {
 pub(crate) struct Slot {
     pub(crate) cells: Arc<Cells>,
     pub(crate) conditions: SharedConditions,
+    pub(crate) tallies: SharedTallies,
     state: AtomicU8,
     inner: Mutex<Inner>,
 }
@@ -42,16 +44,19 @@ impl Slot {
         let cells = Arc::new(metrics.cells(key));
         cells.state(PluginState::Running);
         let conditions = SharedConditions::default();
-        Self { cells, conditions, state: AtomicU8::new(0), inner: Mutex::default() }
+        let tallies = SharedTallies::default();
+        Self { cells, conditions, tallies, state: AtomicU8::new(0), inner: Mutex::default() }
     }
 
-    /// Takes what the judge before left; nothing at first.
-    pub(crate) fn take(&self) -> Left {
-        let fresh = || Left {
-            state: Box::new(State { conditions: self.conditions.clone(), ..State::default() }),
-            ..Left::default()
-        };
-        self.lock().left.take().unwrap_or_else(fresh)
+    /// Takes what the judge before left; `None` at first.
+    pub(crate) fn take(&self) -> Option<Left> {
+        self.lock().left.take()
+    }
+
+    /// What the first judge begins with.
+    pub(crate) fn fresh(&self) -> Left {
+        let (conditions, tallies) = (self.conditions.clone(), self.tallies.clone());
+        Left { state: Box::new(State { conditions, tallies, ..State::default() }), ..Left::default() }
     }
 
     pub(crate) fn leave(&self, left: Left) {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use weir_profile::Profile;
+
 /// A plugin of the configuration, with its component read.
 #[derive(Clone, Debug)]
 pub struct PluginSpec {
@@ -15,12 +17,15 @@ pub struct PluginSpec {
     /// Routes whose traffic it gets; `None`: all.
     pub routes: Option<Vec<Arc<str>>>,
     pub limits: Limits,
+    /// References for the models whose traffic it gets. The first that is bound to a model and its version
+    /// counts, else the first bound to the model, else the first bound to none.
+    pub profiles: Vec<Arc<Profile>>,
 }
 
 /// What a plugin may spend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Bytes of linear memory; its windows with the host may take as many again.
+    /// Bytes of linear memory; its windows and tallies with the host may take as many again.
     pub memory: usize,
     /// Share of one core.
     pub cpu: f64,

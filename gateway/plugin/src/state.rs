@@ -1,5 +1,5 @@
-//! What the host keeps for a plugin: families, windows and conditions. It belongs to whoever judges under a
-//! key now, and goes from one instance, and one version, to the next.
+//! What the host keeps for a plugin: families, windows, conditions and tallies. It belongs to whoever judges
+//! under a key now, and goes from one instance, and one version, to the next.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use crate::conditions::Conditions;
 use crate::family::{AnyFamily, same_metric};
 use crate::metrics::{Cells, StateKind};
 use crate::plan::Plan;
+use crate::tally::{Owner, SharedTallies};
 use crate::windows::Windows;
 
 /// State of one key.
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) families: Vec<AnyFamily>,
     pub(crate) windows: Windows,
     pub(crate) conditions: SharedConditions,
+    pub(crate) tallies: SharedTallies,
 }
 
 /// Conditions are also read by whoever asks for a plugin's status.
@@ -36,14 +38,20 @@ impl SharedConditions {
 pub(crate) struct StateLimits {
     /// Series of one metric.
     pub(crate) series: usize,
-    /// Bytes of windows: a plugin may keep as much with the host as in its own memory.
+    /// Bytes of windows and tallies: a plugin may keep as much with the host as in its own memory.
     pub(crate) windows: usize,
 }
 
 impl State {
     /// Takes over what goes on and begins the rest anew; a reset is counted where the name stays and the
-    /// thing is another.
-    pub(crate) fn redeclared(self, key: &str, plan: &Plan, limits: StateLimits, cells: &Cells) -> Self {
+    /// thing is another. Tallies go on until it shows what the plugin opens again.
+    pub(crate) fn redeclared(
+        self,
+        key: &str,
+        plan: &Plan,
+        (limits, now_ns): (StateLimits, u64),
+        cells: &Cells,
+    ) -> Self {
         let mut resets = 0;
         let mut take = |spec: &weir_telemetry::Spec| {
             let old = self.families.iter().find(|old| old.spec().name == spec.name);
@@ -60,11 +68,13 @@ impl State {
         };
         let families: Vec<AnyFamily> = plan.specs.iter().map(&mut take).collect();
         cells.resets(StateKind::Metric, resets);
-        let (windows, resets) = self.windows.redeclared(plan.windows.clone(), limits.windows);
+        let (mut windows, resets) = self.windows.redeclared(plan.windows.clone(), limits.windows);
         cells.resets(StateKind::Window, resets);
         let gauges = &families[plan.metrics..];
         let resets = self.conditions.lock().redeclare(plan.conditions.clone(), gauges, key);
         cells.resets(StateKind::Condition, resets);
-        Self { families, windows, conditions: self.conditions }
+        let owner = Owner { key, families: &families };
+        self.tallies.lock().redeclared(owner, &mut windows, now_ns);
+        Self { families, windows, conditions: self.conditions, tallies: self.tallies }
     }
 }

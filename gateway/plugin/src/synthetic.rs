@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use weir_exchange::{Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Per, Role, Schema, SchemaId};
+use weir_profile::{FeatureKind, Profile};
 
 /// Any moment will do; a plugin may not depend on it.
 pub(crate) const BEGIN_UNIX_NS: u64 = 1_700_000_000_000_000_000;
@@ -32,13 +33,54 @@ impl Shape {
             self.values(column, len, &mut noise)
         });
         let data = data.collect();
+        let row_exchange = (0..rows).map(|row| (row / self.rows_per_exchange.max(1)) as u32).collect();
+        self.of((columns, data), row_exchange, ["synthetic", "1"])
+    }
+
+    /// Traffic that looks like what a profile describes: values where the reference had some, of the model
+    /// that the profile is bound to.
+    pub(crate) fn batch_of(&self, profile: &Profile) -> Batch {
+        let mut noise = Noise(0x2545_f491_4f6c_dd1d);
+        let mut columns: Vec<Column> = exchange_columns().collect();
+        let mut data: Vec<ColumnData> =
+            columns.iter().map(|column| self.values(column, self.exchanges, &mut noise)).collect();
+        for feature in &profile.features {
+            let (texts, values) = match &feature.kind {
+                FeatureKind::Number { bins, .. } => {
+                    let points = bins.points();
+                    let any = || points.get(noise.next() as usize % points.len().max(1)).copied();
+                    let any = std::iter::repeat_with(any).map(|point| point.unwrap_or(f64::NAN));
+                    (Vec::new(), ColumnData::Number(any.take(self.exchanges).collect()))
+                }
+                FeatureKind::Category { texts } => {
+                    let any = || (noise.next() % texts.len().max(1) as u64) as u32;
+                    let codes = std::iter::repeat_with(any).take(self.exchanges).collect();
+                    (texts.clone(), ColumnData::Code(codes))
+                }
+            };
+            let (name, kind) = (feature.name.clone(), feature.column_kind());
+            columns.push(Column { role: feature.role, name, kind, codes: texts });
+            data.push(values);
+        }
+        let bound = profile.model.as_ref();
+        let model = bound.map_or("synthetic", |model| &model.name);
+        let version = bound.and_then(|model| model.version.as_deref()).unwrap_or("1");
+        self.of((columns, data), (0..self.exchanges as u32).collect(), [model, version])
+    }
+
+    fn of(
+        &self,
+        (columns, data): (Vec<Column>, Vec<ColumnData>),
+        row_exchange: Vec<u32>,
+        [model, model_version]: [&str; 2],
+    ) -> Batch {
         let route = route();
         let schema = Schema {
             id: self.schema,
             version: 1,
             route: route.name.clone(),
-            model: "synthetic".into(),
-            model_version: "1".into(),
+            model: model.into(),
+            model_version: model_version.into(),
             classification: (self.classes > 0).then_some(true),
             columns,
         };
@@ -46,9 +88,9 @@ impl Shape {
             sequence: 0,
             route,
             schema: Arc::new(schema),
-            rows,
+            rows: row_exchange.len(),
             exchanges: self.exchanges,
-            row_exchange: (0..rows).map(|row| (row / self.rows_per_exchange.max(1)) as u32).collect(),
+            row_exchange,
             columns: data,
             outcomes: vec![Outcome::Ok; self.exchanges],
             trace_ids: vec![0; self.exchanges],
@@ -58,13 +100,7 @@ impl Shape {
     }
 
     fn columns(&self) -> Vec<Column> {
-        let exchange = Role::ALL.into_iter().filter(|role| role.per() == Per::Exchange).map(|role| {
-            if role == Role::Outcome {
-                column(role, role.as_str(), &Outcome::ALL.map(Outcome::as_str))
-            } else {
-                column(role, role.as_str(), &[])
-            }
-        });
+        let exchange = exchange_columns();
         let features = (0..self.features).map(|i| column(Role::Input, &format!("feature_{i}"), &[]));
         let texts =
             (0..self.texts).map(|i| column(Role::Input, &format!("text_{i}"), &["red", "green", "blue"]));
@@ -100,6 +136,16 @@ impl Shape {
         };
         ColumnData::Number((0..len).map(number).collect())
     }
+}
+
+fn exchange_columns() -> impl Iterator<Item = Column> {
+    Role::ALL.into_iter().filter(|role| role.per() == Per::Exchange).map(|role| {
+        if role == Role::Outcome {
+            column(role, role.as_str(), &Outcome::ALL.map(Outcome::as_str))
+        } else {
+            column(role, role.as_str(), &[])
+        }
+    })
 }
 
 fn column(role: Role, name: &str, codes: &[&str]) -> Column {

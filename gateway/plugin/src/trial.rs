@@ -1,13 +1,15 @@
 //! Tries a plugin before it sees traffic: with no exchange at all, a few rows, an undecoded route, a tick, a
-//! reload and the end of a schema. What comes of it goes nowhere.
+//! reload, windows of traffic that is as its profiles say, and the end of a schema. What comes of it goes
+//! nowhere.
 
 use std::sync::Arc;
 
-use weir_exchange::SchemaId;
+use weir_exchange::{Batch, SchemaId};
 use weir_telemetry::log::Logger;
 
 use crate::engine::Watchdog;
 use crate::error::LoadFault;
+use crate::findings::{Finding, Findings};
 use crate::judge::{PluginJudge, Seat};
 use crate::metrics::HostMetrics;
 use crate::prepared::Prepared;
@@ -19,11 +21,22 @@ const SECOND: u64 = 1_000_000_000;
 /// Schemas that no traffic has.
 const DECODED: SchemaId = SchemaId(u32::MAX - 1);
 const UNDECODED: SchemaId = SchemaId(u32::MAX - 2);
+/// And one less for each further profile.
+const PROFILED: SchemaId = SchemaId(u32::MAX - 3);
 
-/// Runs the plugin through everything it will meet. Gives the bytes of memory it then has.
-pub(crate) fn trial(prepared: &Arc<Prepared>, watchdog: &Arc<Watchdog>) -> Result<usize, LoadFault> {
+/// What a trial has shown.
+pub(crate) struct Tried {
+    /// Bytes of linear memory.
+    pub(crate) memory: usize,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Runs the plugin through everything it will meet.
+pub(crate) fn trial(prepared: &Arc<Prepared>, watchdog: &Arc<Watchdog>) -> Result<Tried, LoadFault> {
     let slot = Arc::new(Slot::new(&prepared.spec.key, &HostMetrics::new()));
-    let judge = || PluginJudge::new(prepared.clone(), detached(&slot, watchdog));
+    let found = Findings::default();
+    let seat = || Seat { findings: found.clone(), ..detached(&slot, watchdog) };
+    let judge = || PluginJudge::new(prepared.clone(), seat());
     let check = || slot.last_fault().map_or(Ok(()), |fault| Err(LoadFault::Trial(fault)));
     let decoded = Shape {
         schema: DECODED,
@@ -49,11 +62,36 @@ pub(crate) fn trial(prepared: &Arc<Prepared>, watchdog: &Arc<Watchdog>) -> Resul
     check()?;
     let mut second = judge();
     second.observe(&decoded.batch(), BEGIN_UNIX_NS + SECOND);
+    let mut findings = Vec::new();
+    for (number, profile) in (0..).zip(&prepared.spec.profiles) {
+        let shape = Shape { schema: SchemaId(PROFILED.0 - number), exchanges: 64, ..undecoded };
+        let batch = shape.batch_of(profile);
+        look(&mut second, &batch, &slot);
+        let of_it = |it: &Finding| {
+            (&it.model, &it.model_version) == (&batch.schema.model, &batch.schema.model_version)
+        };
+        // A model that is forgotten takes its findings with it.
+        findings.extend(found.all().into_iter().filter(of_it));
+        second.forget(shape.schema);
+        check()?;
+    }
     let memory = slot.cells.memory.get() as usize;
     second.forget(DECODED);
     second.forget(UNDECODED);
     check()?;
-    Ok(memory)
+    Ok(Tried { memory, findings })
+}
+
+/// Has windows of a profile's own traffic close, and the plugin look at them.
+fn look(judge: &mut PluginJudge, batch: &Batch, slot: &Slot) {
+    judge.observe(batch, BEGIN_UNIX_NS + SECOND);
+    // The first window is partly without rows, the second has none at all.
+    for _ in 0..2 {
+        let due = slot.tallies.lock().due().unwrap_or(BEGIN_UNIX_NS + SECOND);
+        let tick = judge.tick_ns().max(1);
+        judge.tick(due);
+        judge.tick(due.saturating_add(tick));
+    }
 }
 
 /// A seat where nobody sees what is judged, and where CPU time is not bounded.
@@ -64,5 +102,8 @@ pub(crate) fn detached(slot: &Arc<Slot>, watchdog: &Arc<Watchdog>) -> Seat {
         watchdog: watchdog.clone(),
         logger: Logger::discard(),
         cpu: f64::INFINITY,
+        findings: Findings::default(),
+        coverage: None,
+        keep: None,
     }
 }

@@ -69,6 +69,22 @@ impl Windows {
         Self { plans, budget, ..Self::default() }
     }
 
+    /// Takes so many bytes of the budget for something else that is already there.
+    pub(crate) fn book(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Takes `after` bytes of the budget in place of `before`; false, and nothing changes, if there is no
+    /// room.
+    pub(crate) fn rebook(&mut self, before: usize, after: usize) -> bool {
+        let bytes = self.bytes.saturating_sub(before).saturating_add(after);
+        let room = bytes <= self.budget || after <= before;
+        if room {
+            self.bytes = bytes;
+        }
+        room
+    }
+
     /// The place of a window; made if it is new. `None` if there is no room.
     pub(crate) fn place(&mut self, plan: usize, labels: &Labels) -> Option<usize> {
         if let Some(place) = self.places.find(plan, labels) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
 
-use crate::metric::{Exemplar, Histogram, Metric, Sample, Value};
+use crate::metric::{Counter, Exemplar, Histogram, Metric, Sample, Value};
 
 /// Kind and edges of a metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +280,16 @@ impl<M: Metric> Family<M> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Labels, Series<M>, ahash::RandomState>> {
         // Nothing under this lock can panic half way; a poisoned map is still whole.
         self.0.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Family<Counter> {
+    /// What one label set has counted so far, in all its cells; 0 if it is not there.
+    pub fn total(&self, labels: &[&str]) -> f64 {
+        match self.lock().get(&Borrowed(labels)).map(Series::value) {
+            Some(Value::Counter(total)) => total,
+            _ => 0.0,
+        }
     }
 }
 

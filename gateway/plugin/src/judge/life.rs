@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::instance::Instance;
 use crate::metrics::SnapshotEnd;
 use crate::prepared::Prepared;
-use crate::view::{self, View};
+use crate::view::View;
 
 impl PluginJudge {
     /// Makes sure that there is an instance: configured, told of the live schemas, given what was saved.
@@ -45,7 +45,7 @@ impl PluginJudge {
         let Some(delta) = view.delta(schema, &self.prepared.plan.columns) else { return Ok(()) };
         let texts: usize = delta.codes.iter().map(|codes| codes.texts.len()).sum();
         let call = self.around.limits.call("schema", delta.columns.len() + texts, now);
-        instance.learn(call, state, (&delta, &view::model(schema)))
+        instance.learn(call, state, (&delta, schema))
     }
 
     /// Gives a new instance what the last one saved.

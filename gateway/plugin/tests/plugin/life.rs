@@ -257,7 +257,7 @@ fn the_cache_folder_is_for_its_owner_alone() {
     assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let options = weir_plugin::HostOptions { cache: Some(file) };
+    let options = weir_plugin::HostOptions { cache: Some(file), ..weir_plugin::HostOptions::default() };
     let error = weir_plugin::Host::new(options, &weir_telemetry::Registry::default(), &Logger::discard());
     assert!(error.err().unwrap().to_string().contains("cannot hold compiled plugins"));
 }

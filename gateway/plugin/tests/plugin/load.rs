@@ -49,18 +49,18 @@ fn an_import_that_nobody_gets_is_named_with_a_way_out() {
     let newer = r#"(component (import "weir:plugin/host@0.2.0" (instance)))"#;
     check(
         wat(newer),
-        &["is made for `weir:plugin/host@0.2.0`, while this gateway serves `weir:plugin/plugin@0.1.0`"],
+        &["is made for `weir:plugin/host@0.2.0`, while this gateway serves `weir:plugin/plugin@0.1.1`"],
     );
     let more =
         r#"(component (import "weir:plugin/host@0.1.7" (instance (export "clock" (func (result u64))))))"#;
-    check(wat(more), &["does not fit `weir:plugin/plugin@0.1.0`", "clock"]);
+    check(wat(more), &["does not fit `weir:plugin/plugin@0.1.1`", "clock"]);
 }
 
 #[test]
 fn a_component_of_another_world_is_told_what_is_missing() {
     let other =
         component("(module (func (export \"run\")))", "package a:b; world w { export run: func(); }", "w");
-    check(other, &["does not export `weir:plugin/plugin@0.1.0`", "weir_plugin_sdk::export!"]);
+    check(other, &["does not export `weir:plugin/plugin@0.1.1`", "weir_plugin_sdk::export!"]);
     let version = |version| {
         let wit = format!(
             "package weir:plugin@{version}; interface plugin {{ describe: func() -> u32; }} world w {{ export plugin; }}"
@@ -83,7 +83,7 @@ fn a_record_of_another_shape_is_refused() {
         .iter()
         .map(|name| format!("(func (export \"weir:plugin/plugin@0.1.0#{name}\") (result i32) (i32.const 0))"))
         .collect();
-    check(component(&format!("(module {module})"), &wit, "w"), &["does not fit `weir:plugin/plugin@0.1.0`"]);
+    check(component(&format!("(module {module})"), &wit, "w"), &["does not fit `weir:plugin/plugin@0.1.1`"]);
 }
 
 #[test]

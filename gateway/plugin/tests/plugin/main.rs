@@ -5,3 +5,4 @@ mod limits;
 mod load;
 mod outcome;
 mod support;
+mod tally;

@@ -91,12 +91,14 @@ impl Lines {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let time = rfc3339(now).replace(':', "");
-        let mut aside = self.aside(&time);
-        let mut again = 0;
-        while aside.exists() {
-            again += 1;
-            aside = self.aside(&format!("{time}-{again}"));
-        }
+        // After all others of the same millisecond: a free number below theirs would be taken for the oldest.
+        let (begin, _) = split(&self.aside(&time));
+        let same = self.set_aside_files().into_iter().map(|(path, _)| number(&path));
+        let last = same.filter(|(of, _)| *of == begin).map(|(_, again)| again).max();
+        let aside = match last {
+            None => self.aside(&time),
+            Some(last) => self.aside(&format!("{time}-{}", last + 1)),
+        };
         fs::rename(&self.options.path, aside)?;
         self.prune();
         Ok(())
@@ -111,8 +113,7 @@ impl Lines {
     /// Removes the oldest files until all fit, the one to come included. Names sort by time.
     fn prune(&self) {
         let mut aside = self.set_aside_files();
-        // Without the extension: `name-<time>` comes before `name-<time>-1`.
-        aside.sort_by_key(|(path, _)| split(path).0);
+        aside.sort_by_cached_key(|(path, _)| number(path));
         let mut total: u64 = aside.iter().map(|(_, length)| length).sum();
         for (path, length) in aside {
             if total + self.options.file_bytes <= self.options.total_bytes {
@@ -178,6 +179,16 @@ impl Drop for Lines {
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+}
+
+/// `name-<time>` of a file set aside, and the number among those of the same time: 0 without one.
+fn number(path: &Path) -> (String, u64) {
+    let (stem, _) = split(path);
+    let numbered = stem.rsplit_once("Z-").and_then(|(begin, again)| Some((begin, again.parse().ok()?)));
+    match numbered {
+        Some((begin, again)) => (format!("{begin}Z"), again),
+        None => (stem, 0),
+    }
 }
 
 /// The name without its extension, and the extension with its dot.

@@ -70,6 +70,10 @@ pub(crate) struct Guest {
     pub(crate) before: Vec<(&'static str, String)>,
     /// WAT of further functions and globals.
     pub(crate) more: String,
+    /// WAT of further imports.
+    pub(crate) imports: String,
+    /// Version of the interface it is made for.
+    pub(crate) interface: &'static str,
     /// Pages of memory to begin with.
     pub(crate) pages: u32,
 }
@@ -87,6 +91,8 @@ impl Default for Guest {
             saved: None,
             before: Vec::new(),
             more: String::new(),
+            imports: String::new(),
+            interface: "0.1.0",
             pages: 4,
         }
     }
@@ -102,22 +108,29 @@ impl Guest {
     /// The same guest that returns computed values from `observe` instead of those laid out: WAT of type
     /// `f64` each.
     pub(crate) fn computing(self, values: &[&str]) -> Self {
+        self.computing_in("observe", values)
+    }
+
+    /// The same in `observe` or `tick`.
+    pub(crate) fn computing_in(self, function: &'static str, values: &[&str]) -> Self {
+        let outcome = if function == "tick" { "$ticked" } else { "$observed" };
         let at = 0x38000;
         let stores = values.iter().enumerate();
         let stores: String = stores
             .map(|(i, value)| format!("(f64.store offset={} (i32.const {at}) {value})", i * 8))
             .collect();
         let list = format!(
-            "(i32.store (global.get $observed) (i32.const {at}))
-             (i32.store offset=4 (global.get $observed) (i32.const {}))",
+            "(i32.store (global.get {outcome}) (i32.const {at}))
+             (i32.store offset=4 (global.get {outcome}) (i32.const {}))",
             values.len()
         );
-        self.doing("observe", &(stores + &list))
+        self.doing(function, &(stores + &list))
     }
 
     pub(crate) fn component(&self) -> Arc<[u8]> {
         let world = if self.saved.is_some() { "keeper" } else { "observer" };
-        component(&self.wat(), concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/0.1.0"), world)
+        let wit = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/{}"), self.interface);
+        component(&self.wat(), &wit, world)
     }
 
     fn wat(&self) -> String {
@@ -134,12 +147,13 @@ impl Guest {
         });
         let data: String = image.bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
         let heap = (DATA + image.bytes.len() as u32).next_multiple_of(8);
+        let version = self.interface;
         let function = |name: &str, params: &str, results: &str, end: &str| {
             let before: String =
                 self.before.iter().filter(|(at, _)| *at == name).map(|(_, wat)| wat.as_str()).collect();
             let interface = if matches!(name, "save" | "load") { "snapshot" } else { "plugin" };
             format!(
-                "(func (export \"weir:plugin/{interface}@0.1.0#{name}\") {params} {results} (local $x i32)
+                "(func (export \"weir:plugin/{interface}@{version}#{name}\") {params} {results} (local $x i32)
                   {before} {end})\n"
             )
         };
@@ -163,17 +177,19 @@ impl Guest {
         }
         format!(
             r#"(module
-              (import "weir:plugin/host@0.1.0" "series" (func $series (param i32 i32 i32 i32) (result i32)))
-              (import "weir:plugin/host@0.1.0" "window" (func $window (param i32 i32 i32 i32) (result i32)))
-              (import "weir:plugin/host@0.1.0" "condition" (func $condition (param i32 i32 i32 i32) (result i32)))
-              (import "weir:plugin/host@0.1.0" "window-read" (func $read (param i32 i32 i32 i32 i32)))
-              (import "weir:plugin/host@0.1.0" "log" (func $log (param i32 i32 i32)))
+              (import "weir:plugin/host@{version}" "series" (func $series (param i32 i32 i32 i32) (result i32)))
+              (import "weir:plugin/host@{version}" "window" (func $window (param i32 i32 i32 i32) (result i32)))
+              (import "weir:plugin/host@{version}" "condition" (func $condition (param i32 i32 i32 i32) (result i32)))
+              (import "weir:plugin/host@{version}" "window-read" (func $read (param i32 i32 i32 i32 i32)))
+              (import "weir:plugin/host@{version}" "log" (func $log (param i32 i32 i32)))
+              {imports}
               (memory (export "memory") {pages})
               (data (i32.const {DATA}) "{data}")
               (global $floor i32 (i32.const {heap}))
               (global $heap (mut i32) (i32.const {heap}))
               (global $n (mut i32) (i32.const 0))
               (global $observed i32 (i32.const {observed}))
+              (global $ticked i32 (i32.const {ticked}))
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                 (global.set $heap (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                 (global.get $heap)
@@ -181,6 +197,7 @@ impl Guest {
               {more}
               {functions})"#,
             pages = self.pages,
+            imports = self.imports,
             more = self.more,
         )
     }

@@ -50,10 +50,14 @@ impl Default for House {
 
 impl House {
     pub(crate) fn with_cache(cache: Option<PathBuf>) -> Self {
+        Self::with(HostOptions { cache, ..HostOptions::default() })
+    }
+
+    pub(crate) fn with(options: HostOptions) -> Self {
         let registry = Registry::default();
         let log = Arc::new(Mutex::default());
         let logger = Logger::new(Sink(log.clone()), LogOptions::default()).expect("a log");
-        let host = Host::new(HostOptions { cache }, &registry, &logger).expect("a host");
+        let host = Host::new(options, &registry, &logger).expect("a host");
         Self { registry, host, logger, log }
     }
 
@@ -141,6 +145,7 @@ pub(crate) fn raw(key: &str, component: Arc<[u8]>) -> PluginSpec {
         settings: "{}".to_owned(),
         routes: None,
         limits: limits(),
+        profiles: Vec::new(),
     }
 }
 
