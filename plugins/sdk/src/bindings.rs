@@ -1,6 +1,6 @@
 //! What the WIT says, as Rust types. Generated; use the crate's own types instead.
 wit_bindgen::generate!({
-    path: "../../wit/0.1.0",
+    path: "../../wit/0.1.1",
     world: "keeper",
     pub_export_macro: true,
     export_macro_name: "export_component",

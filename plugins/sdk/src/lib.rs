@@ -41,13 +41,16 @@ mod batch;
 #[doc(hidden)]
 pub mod bindings;
 mod host;
+pub mod looks;
 mod manifest;
 mod nearest;
 mod outcome;
+pub mod reference;
 #[doc(hidden)]
 pub mod runtime;
 mod schema;
 pub mod settings;
+pub mod statistics;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

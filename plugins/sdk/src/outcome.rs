@@ -88,6 +88,13 @@ impl Outcome<'_> {
         self.run(gauge.0, labels, value);
     }
 
+    /// Sets a gauge with one label to 1 for this state, and to 0 for all others: exactly one of them holds.
+    pub fn set_state(&mut self, gauge: Gauge, states: &[&str], state: &str) {
+        for it in states {
+            self.set(gauge, &[it], f64::from(u8::from(*it == state)));
+        }
+    }
+
     /// Observes values in a histogram.
     pub fn observe(&mut self, histogram: Histogram, labels: &[&str], values: impl Values) {
         self.run(histogram.0, labels, values);

@@ -200,7 +200,8 @@ plain!(
 /// Units of time and their milliseconds, longest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-fn duration(text: &str) -> Option<Duration> {
+/// A time written with its unit, as settings are.
+pub fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let (_, ms) = UNITS.iter().find(|(known, _)| *known == unit)?;
     digits.parse::<u64>().ok()?.checked_mul(*ms).map(Duration::from_millis)

@@ -3,12 +3,16 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) mod reference;
+
 use crate::Plugin;
 use crate::bindings::weir::plugin::types;
 use crate::host::{Summary, Target};
 use crate::runtime::Runtime;
 use crate::schema::{Kind, MISSING, Per, Task};
 use crate::settings::Fault;
+
+pub use reference::Window;
 
 /// Exchanges to show a plugin: as many rows as said, one exchange each unless said otherwise.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Table {
     exchanges: usize,
     model: String,
     columns: Vec<(types::Column, Values)>,
+    probabilities: Vec<f32>,
+    missed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +36,15 @@ impl Table {
     /// Rows of one exchange each.
     pub fn rows(rows: usize) -> Self {
         let row_exchange = (0..rows as u32).collect();
-        Self { rows, row_exchange, exchanges: rows, model: "m".to_owned(), columns: Vec::new() }
+        Self {
+            rows,
+            row_exchange,
+            exchanges: rows,
+            model: "m".to_owned(),
+            columns: Vec::new(),
+            probabilities: Vec::new(),
+            missed: 0,
+        }
     }
 
     /// Says which exchange each row belongs to, and how many exchanges there are.
@@ -45,6 +59,21 @@ impl Table {
     #[must_use]
     pub fn model(mut self, model: &str) -> Self {
         model.clone_into(&mut self.model);
+        self
+    }
+
+    /// Says with which probability each exchange was observed.
+    #[must_use]
+    pub fn probabilities(mut self, probabilities: &[f32]) -> Self {
+        assert_eq!(probabilities.len(), self.exchanges, "one an exchange");
+        self.probabilities = probabilities.to_vec();
+        self
+    }
+
+    /// Says how many exchanges the plugin did not get to see before these.
+    #[must_use]
+    pub fn missed(mut self, exchanges: u64) -> Self {
+        self.missed = exchanges;
         self
     }
 
@@ -98,6 +127,7 @@ impl<P: Plugin> Harness<P> {
     /// What the plugin finds wrong with the settings.
     pub fn new(settings: &str) -> Result<Self, Vec<Fault>> {
         fake::reset();
+        reference::reset();
         let fault = |f: types::Fault| Fault { path: f.path, message: f.message };
         let (runtime, manifest) = Runtime::configure(settings)
             .map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>())?;
@@ -118,6 +148,7 @@ impl<P: Plugin> Harness<P> {
         let batch = self.batch(&table);
         let outcome = self.runtime.observe(&batch);
         self.apply(&outcome, Some(&table));
+        reference::returned();
     }
 
     /// Lets time pass. Windows of the harness never slide.
@@ -125,6 +156,52 @@ impl<P: Plugin> Harness<P> {
         self.now_ns += self.manifest.tick_ns;
         let outcome = self.runtime.tick(self.now_ns);
         self.apply(&outcome, None);
+        reference::returned();
+    }
+
+    /// Sets the time, Unix time in ns.
+    pub fn set_now(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// The profile of every model, from now on.
+    pub fn profile(&mut self, profile: types::ProfileInfo) {
+        reference::set_profile(profile);
+    }
+
+    /// Upper edges of the fine bins of a feature of the profile.
+    pub fn edges(&mut self, feature: usize, edges: &[f64]) {
+        reference::set_edges(feature, edges);
+    }
+
+    /// Names and reference rows of the tested bins of a feature of the profile.
+    pub fn bins(&mut self, feature: usize, bins: &[(&str, f64)]) {
+        reference::set_bins(feature, bins);
+    }
+
+    /// A window of the plugin's tally closes; the plugin sees it at the next tick.
+    pub fn close(&mut self, window: Window) {
+        reference::close(window);
+    }
+
+    /// Of each window that is done: whether it was looked at.
+    pub fn looks(&self) -> Vec<bool> {
+        reference::looks()
+    }
+
+    /// What every comparison was with, in order.
+    pub fn compared_with(&self) -> Vec<types::Against> {
+        reference::asked()
+    }
+
+    /// The tallies the plugin has opened.
+    pub fn tallies(&self) -> Vec<types::Tally> {
+        reference::opened()
+    }
+
+    /// The findings of a kind, in order.
+    pub fn reports(&self, kind: &str) -> Vec<serde_json::Value> {
+        reference::reports(kind)
     }
 
     /// A new instance of the same plugin takes over what this one saves.
@@ -222,13 +299,13 @@ impl<P: Plugin> Harness<P> {
             closed_ns: self.now_ns,
             rows: table.rows as u32,
             exchanges: table.exchanges as u32,
-            missed: 0,
+            missed: table.missed,
             row_exchange: table.row_exchange.clone(),
             row_numbers: rn,
             row_codes: rc,
             exchange_numbers: en,
             exchange_codes: ec,
-            probabilities: Vec::new(),
+            probabilities: table.probabilities.clone(),
         }
     }
 

@@ -1,0 +1,90 @@
+//! How often windows may be looked at, and how often a look may be wrong.
+//!
+//! A budget of `b` false reports a month over `L` looks a month leaves a level of `b / L` for each look. What
+//! is more than `L` is not looked at, so that the budget holds.
+
+use std::time::Duration;
+
+use crate::settings::Faults;
+use crate::statistics;
+
+/// What a month is here: budgets are for 30 days.
+pub const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// A budget and what it has to last for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    window: Duration,
+    budget: f64,
+    looks: Option<f64>,
+}
+
+impl Pace {
+    /// From the settings `window`, `budget` and `looks`, which are checked. Without `looks` every window is
+    /// looked at.
+    pub fn new(window: Duration, budget: f64, looks: Option<f64>, faults: &mut Faults) -> Self {
+        faults.check(window >= Duration::from_secs(1), "/window", "expected at least `1s`");
+        faults.check(window <= MONTH, "/window", "expected at most `30d`, as budgets are for a month");
+        faults.check(budget > 0.0 && budget <= 1000.0, "/budget", "expected 0.001 to 1000");
+        let more = looks.is_none_or(|looks| looks > 0.0 && looks.is_finite());
+        faults.check(more, "/looks", "expected more than 0 looks a month");
+        Self { window, budget, looks }
+    }
+
+    /// Length of a window in ns, at least 1.
+    pub fn span_ns(&self) -> u64 {
+        u64::try_from(self.window.as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Looks a month that may report anything by chance.
+    pub fn budget(&self) -> f64 {
+        self.budget
+    }
+
+    /// Looks a month.
+    pub fn looks(&self) -> f64 {
+        let windows = MONTH.as_nanos() as f64 / self.span_ns() as f64;
+        self.looks.map_or(windows, |looks| looks.min(windows))
+    }
+
+    /// The level of one look.
+    pub fn level(&self) -> f64 {
+        statistics::look_level(self.budget, self.looks())
+    }
+
+    /// Whether a window that ends now may be looked at, by when the last one that was had ended.
+    pub fn is_due(&self, end_ns: u64, last_look_ns: Option<u64>) -> bool {
+        let pace = MONTH.as_nanos() as f64 / self.looks();
+        // A whole number of windows apart, but for the last digits.
+        last_look_ns.is_none_or(|last| end_ns.saturating_sub(last) as f64 >= pace - 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn every_window_is_looked_at_unless_fewer_looks_are_asked_for() {
+        let mut faults = Faults::default();
+        let every = Pace::new(DAY, 1.0, None, &mut faults);
+        assert!((every.level() - 1.0 / 30.0).abs() < 1e-12);
+        assert!(every.is_due(2 * every.span_ns(), Some(every.span_ns())));
+        let weekly = Pace::new(DAY, 1.0, Some(4.0), &mut faults);
+        assert_eq!(weekly.level(), 0.25);
+        assert!(weekly.is_due(0, None));
+        assert!(!weekly.is_due(8 * every.span_ns(), Some(every.span_ns())));
+        assert!(weekly.is_due(9 * every.span_ns(), Some(every.span_ns())));
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_budget_that_makes_no_sense_is_refused() {
+        let mut faults = Faults::default();
+        Pace::new(31 * DAY, 0.0, Some(0.0), &mut faults);
+        let paths: Vec<_> = faults.list().iter().map(|fault| fault.path.as_str()).collect();
+        assert_eq!(paths, ["/window", "/budget", "/looks"]);
+    }
+}
