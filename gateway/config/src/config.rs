@@ -16,7 +16,7 @@ use crate::places::Text;
 use crate::reader::Reader;
 use crate::{
     AlertRule, Alerting, Backend, Gateway, Limits, Log, Plugin, PredictionLog, Route, Slo, Telemetry,
-    Timeouts, Tracing, document,
+    Timeouts, Tracing, VerdictLog, document,
 };
 
 /// The configuration of `weir run` and `weir demo` without `--config`, and the reference manual of every
@@ -42,6 +42,7 @@ pub struct Config {
     pub telemetry: Telemetry,
     pub tracing: Tracing,
     pub prediction_log: PredictionLog,
+    pub verdict_log: VerdictLog,
     /// `None`: nothing is hidden.
     pub privacy: Option<Arc<Privacy>>,
     pub alerting: Alerting,

@@ -22,6 +22,7 @@ use crate::route::RouteKeys;
 use crate::section::{Keys, Section, in_order};
 use crate::slo::SloKeys;
 use crate::tracing::TracingKeys;
+use crate::verdict_log::VerdictLogKeys;
 
 section! {
     /// Weir's configuration.
@@ -45,6 +46,8 @@ section! {
         /// Records of predictions, for whoever trains and judges models later.
         pub(crate) prediction_log: At<PredictionLogKeys> =
             default("{}", Placed(Sub::<PredictionLogKeys>::NEW));
+        /// What plugins have found out about models.
+        pub(crate) verdict_log: At<VerdictLogKeys> = default("{}", Placed(Sub::<VerdictLogKeys>::NEW));
         /// Who evaluates rules, and who is told what they say.
         pub(crate) alerting: AlertingKeys = default("{}", Sub::<AlertingKeys>::NEW);
         /// Rules.
@@ -111,6 +114,7 @@ impl File {
             telemetry,
             tracing,
             prediction_log,
+            verdict_log: self.verdict_log.resolve(base, reader),
             privacy: self.privacy.resolve(reader),
             alerting: self.alerting.resolve(base, reader),
             alerts,

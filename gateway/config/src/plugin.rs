@@ -1,5 +1,6 @@
 //! `[plugin.NAME]`: what judges traffic, and what it may spend.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,12 +17,14 @@ use crate::section::{Keys, read};
 section! {
     /// A sandboxed WebAssembly component that judges batches of predictions. Replacing the file reloads it.
     pub(crate) struct PluginKeys {
-        /// Component file, or `builtin:NAME` for one that is compiled in: confidence, feature-stats,
-        /// sampler.
+        /// Component file, or `builtin:NAME` for one that is compiled in: confidence, data-quality, drift,
+        /// fairness, feature-stats, outlier, sampler.
         path: Option<At<String>> = required("\"builtin:confidence\"", Placed(Text));
         /// Routes whose traffic it gets; empty for all.
         pub(crate) routes: Vec<At<String>> = default("[]", List::up_to(1000, Placed(Text)));
-        /// The plugin's own settings; `weir plugin inspect` shows what it knows.
+        /// The plugin's own settings; `weir plugin inspect` shows what it knows. `profile` among them is a
+        /// file made by `weir profile build`, or a list of them for several models or versions: what the
+        /// plugin compares traffic with, read by Weir.
         config: Value = default("{}", Free);
         /// What it may spend.
         limits: PluginLimits = default("{}", Sub::<PluginLimits>::NEW);
@@ -56,6 +59,16 @@ impl Entry for PluginKeys {
     }
 }
 
+/// `config.profile` is neither a file nor a list of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotProfiles;
+
+impl fmt::Display for NotProfiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a file made by `weir profile build`, or a list of them")
+    }
+}
+
 /// A plugin by its key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
@@ -64,15 +77,19 @@ pub struct Plugin {
     pub path: PluginPath,
     /// Empty: all. Every name is a route's.
     pub routes: Vec<Arc<str>>,
-    /// The `config` table as a JSON object, `{}` if there is none.
+    /// The `config` table as a JSON object without `profile`, `{}` if there is none.
     pub config_json: String,
+    /// What `config.profile` names; an error if that is neither a text nor a list of texts.
+    pub profiles: Result<Vec<Artifact>, NotProfiles>,
     pub limits: PluginLimits,
 }
 
 impl At<PluginKeys> {
     pub(crate) fn resolve(self, base: &Path) -> Option<Plugin> {
-        let keys = self.value;
+        let mut keys = self.value;
+        let profiles = keys.config.as_object_mut().and_then(|config| config.shift_remove("profile"));
         Some(Plugin {
+            profiles: profiles.map_or(Ok(Vec::new()), |named| read_profiles(&named, base)),
             key: self.shown.into(),
             path: Artifact::resolve(&keys.path?.value, base),
             routes: keys.routes.into_iter().map(|route| route.value.into()).collect(),
@@ -80,4 +97,13 @@ impl At<PluginKeys> {
             limits: keys.limits,
         })
     }
+}
+
+fn read_profiles(named: &Value, base: &Path) -> Result<Vec<Artifact>, NotProfiles> {
+    let one = |name: &Value| Some(Artifact::resolve(name.as_str().filter(|name| !name.is_empty())?, base));
+    let all = match named {
+        Value::Array(names) => names.iter().map(one).collect(),
+        name => one(name).map(|it| vec![it]),
+    };
+    all.ok_or(NotProfiles)
 }

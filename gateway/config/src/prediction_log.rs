@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fault::Place;
 use crate::key::section;
 use crate::kind::{
     Blank, Bool, Collector, Count, List, Period, Placed, SecretPairs, Share, Size, Text, Word, Words, headers,
@@ -56,7 +57,8 @@ pub enum Sync {
     Batch,
 }
 
-const SYNCS: Words<Sync> = &[("never", Sync::Never), ("close", Sync::Close), ("batch", Sync::Batch)];
+pub(crate) const SYNCS: Words<Sync> =
+    &[("never", Sync::Never), ("close", Sync::Close), ("batch", Sync::Batch)];
 
 /// `[prediction_log]`, resolved.
 #[derive(Clone, PartialEq)]
@@ -83,6 +85,14 @@ impl std::fmt::Debug for PredictionLog {
     }
 }
 
+/// Refuses sizes that leave no room for a second file.
+pub(crate) fn check_sizes(file: u64, total: u64, place: &Place, reader: &mut Reader<'_>) {
+    if file.saturating_mul(2) > total {
+        let words = "`total_bytes` leaves no room for a second file (make it twice `file_bytes` or more)";
+        reader.misfit(place, words);
+    }
+}
+
 impl At<PredictionLogKeys> {
     pub(crate) fn resolve(self, base: &Path, exports: bool, reader: &mut Reader<'_>) -> PredictionLog {
         let keys = self.value;
@@ -90,10 +100,7 @@ impl At<PredictionLogKeys> {
             let words = "records go to the collector of `[tracing]`, which has none (set `tracing.otlp`)";
             reader.misfit(&self.place, words);
         }
-        if keys.file_bytes.saturating_mul(2) > keys.total_bytes {
-            let words = "`total_bytes` leaves no room for a second file (make it twice `file_bytes` or more)";
-            reader.misfit(&self.place, words);
-        }
+        check_sizes(keys.file_bytes, keys.total_bytes, &self.place, reader);
         PredictionLog {
             headers: headers(&keys.headers, reader),
             file: keys.file.map(|file| base.join(file)),
