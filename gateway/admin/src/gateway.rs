@@ -47,6 +47,19 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
+    /// What plugins have found out about models, the last of each kind; nothing by default.
+    fn findings(&self) -> serde_json::Value {
+        serde_json::json!([])
+    }
+
+    /// What a model gets now, as a profile: the last window that a plugin's tally has of it.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn live_profile(&self, _asked: &LiveProfile) -> Result<serde_json::Value, String> {
+        Err("no plugin counts traffic".to_owned())
+    }
+
     /// Every endpoint of every backend.
     fn backends(&self) -> Vec<EndpointStatus>;
 
@@ -66,6 +79,15 @@ pub trait Gateway: Send + Sync + 'static {
     /// # Errors
     /// Why the new configuration was refused; the old one stays in force.
     fn reload(&self) -> Result<Reloaded, String>;
+}
+
+/// Which traffic is asked for as a profile. What is empty is whichever there is only one of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveProfile {
+    pub plugin: String,
+    pub route: String,
+    pub model: String,
+    pub model_version: String,
 }
 
 /// What [`Gateway::settle`] promises.

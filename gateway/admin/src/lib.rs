@@ -17,8 +17,8 @@ mod stall;
 mod unread;
 
 pub use gateway::{
-    Gateway, GenerationStatus, Health, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded, Settled,
-    Settling,
+    Gateway, GenerationStatus, Health, LiveProfile, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded,
+    Settled, Settling,
 };
 pub use pages::{Pages, Response};
 pub use server::{Limits, Options, Running, Server, start};

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use weir_telemetry::{Registry, RegistryError, exposition};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, LiveProfile};
 use crate::index;
 use crate::metrics::Refused;
 use crate::reply::Reply;
@@ -27,6 +27,8 @@ pub(crate) enum Page {
     Alerts,
     /// What one alert fired on; of many paths, so that it is not among [`Page::ALL`].
     Evidence,
+    Findings,
+    Profile,
     Backends,
     Config,
     Generation,
@@ -35,7 +37,7 @@ pub(crate) enum Page {
 }
 
 impl Page {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Index,
         Self::Ui,
         Self::Metrics,
@@ -44,6 +46,8 @@ impl Page {
         Self::Plugins,
         Self::Verdicts,
         Self::Alerts,
+        Self::Findings,
+        Self::Profile,
         Self::Backends,
         Self::Config,
         Self::Generation,
@@ -68,6 +72,8 @@ impl Page {
             Self::Verdicts => "/api/verdicts",
             Self::Alerts => "/api/alerts",
             Self::Evidence => "/api/alerts/",
+            Self::Findings => "/api/findings",
+            Self::Profile => "/api/profile",
             Self::Backends => "/api/backends",
             Self::Config => "/api/config",
             Self::Generation => "/api/generation",
@@ -88,6 +94,8 @@ impl Page {
             Self::Verdicts => "the last verdicts on single exchanges, oldest first",
             Self::Alerts => "rules, objectives and receivers; `/api/alerts/FINGERPRINT` is what one fired on",
             Self::Evidence => "what one alert fired on",
+            Self::Findings => "what plugins have found out about models, with the numbers it rests on",
+            Self::Profile => "what a model gets now, as a profile (`?plugin=drift&route=..&model=..`)",
             Self::Backends => "endpoints: readiness, requests in flight, last error",
             Self::Config => "the configuration in force, without secrets",
             Self::Generation => "the generation in force and the last reload",
@@ -159,10 +167,11 @@ impl Pages {
             Page::Plugins => ok(&json!({ "plugins": self.gateway.plugins() })),
             Page::Verdicts => ok(&json!({ "verdicts": self.gateway.verdicts() })),
             Page::Alerts => ok(&self.gateway.alerts()),
+            Page::Findings => ok(&json!({ "findings": self.gateway.findings() })),
             Page::Backends => ok(&json!({ "endpoints": self.gateway.backends() })),
             Page::Config => ok(&self.gateway.config()),
             Page::Generation => ok(&json!(self.gateway.generation())),
-            Page::Evidence | Page::Settle | Page::Reload => return None,
+            Page::Evidence | Page::Profile | Page::Settle | Page::Reload => return None,
         })
     }
 
@@ -170,6 +179,17 @@ impl Pages {
     pub(crate) fn evidence(&self, path: &str) -> Option<Reply> {
         let fingerprint = path.strip_prefix(Page::Evidence.path())?;
         Some(Reply::json(StatusCode::OK, &self.gateway.evidence(fingerprint)?))
+    }
+
+    /// What a model gets now, as a profile.
+    pub(crate) fn profile(&self, asked: &LiveProfile) -> Reply {
+        match self.gateway.live_profile(asked) {
+            Ok(profile) => Reply::json(StatusCode::OK, &profile),
+            Err(why) => {
+                let document = json!({ "error": { "type": "no_profile", "message": why } });
+                Reply::json(StatusCode::NOT_FOUND, &document)
+            }
+        }
     }
 
     fn metrics(&self, accept: &str) -> Reply {

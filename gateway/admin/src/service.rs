@@ -11,10 +11,11 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::gateway::{ReloadOutcome, Reloaded};
+use crate::gateway::{LiveProfile, ReloadOutcome, Reloaded};
 use crate::guard::Guard;
 use crate::pages::{Page, Pages};
 use crate::reply::{Refusal, Reply};
@@ -93,6 +94,7 @@ impl Site {
             Page::Evidence => {
                 self.pages.evidence(head.uri.path()).ok_or_else(|| self.no_page(head.uri.path()))
             }
+            Page::Profile => Ok(self.pages.profile(&asked(head.uri.query())?)),
             Page::Settle => self.settle(head.uri.query()).await,
             Page::Reload => self.reload().await,
             page => Ok(self
@@ -157,6 +159,26 @@ impl Site {
             _ => {}
         }
     }
+}
+
+/// Which traffic a query asks for.
+fn asked(query: Option<&str>) -> Result<LiveProfile, Refusal> {
+    let mut asked = LiveProfile::default();
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let place = match name {
+            "plugin" => &mut asked.plugin,
+            "route" => &mut asked.route,
+            "model" => &mut asked.model,
+            "model_version" => &mut asked.model_version,
+            other => {
+                let words = format!("`{other}` is not asked for here (plugin, route, model, model_version)");
+                return Err(Refusal::Query(words));
+            }
+        };
+        *place = percent_decode_str(value).decode_utf8_lossy().into_owned();
+    }
+    Ok(asked)
 }
 
 /// All values of a header, as one list.

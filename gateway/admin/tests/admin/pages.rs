@@ -18,6 +18,19 @@ fn site() -> Site {
 }
 
 #[test]
+fn findings_and_live_traffic_are_read_by_what_is_asked_for() {
+    let site = site();
+    assert_eq!(site.get("/api/findings").json()["findings"][0]["kind"], "drift");
+    let found = site.get("/api/profile?route=a%20b&model=m%2F1");
+    assert_eq!(found.json(), serde_json::json!({"route": "a b", "model": "m/1"}));
+    let none = site.get("/api/profile?model=other");
+    assert_eq!((none.status, none.json()["error"]["type"].as_str()), (404, Some("no_profile")));
+    let wrong = site.get("/api/profile?modle=1");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text().contains("`modle`"), "{}", wrong.text());
+}
+
+#[test]
 fn metrics_come_in_the_format_that_accept_asks_for() {
     let site = site();
     let plain = site.get("/metrics");
@@ -90,7 +103,7 @@ fn the_index_lists_every_page_as_text_or_html() {
         let status = site.get(path).status;
         assert!(status == 200 || (*path == "/api/reload" && status == 405), "{path}: {status}");
     }
-    assert_eq!(paths.len(), 14, "the name and thirteen pages");
+    assert_eq!(paths.len(), 16, "the name and fifteen pages");
     let html = site.client().ask("GET", "/", &[("accept", "text/html,*/*;q=0.8")]);
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(html.text().contains("<a href=\"/metrics\">"));
@@ -157,7 +170,8 @@ fn what_is_not_here_is_refused_in_words() {
     assert_eq!(
         answer.error(),
         "no page at `/metricz` (there is /, /ui, /metrics, /health, /ready, /api/plugins, /api/verdicts, \
-         /api/alerts, /api/backends, /api/config, /api/generation, /api/settle, /api/reload)"
+         /api/alerts, /api/findings, /api/profile, \
+         /api/backends, /api/config, /api/generation, /api/settle, /api/reload)"
     );
     let long = site.get(&format!("/{}", "x".repeat(5000)));
     assert!((long.status, long.body.len() < 500) == (404, true), "it is not repeated whole");

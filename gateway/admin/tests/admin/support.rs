@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 use weir_admin::{
-    Gateway, GenerationStatus, Health, Options, Pages, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded,
-    Running, Server, Settled, Settling, start,
+    Gateway, GenerationStatus, Health, LiveProfile, Options, Pages, RecentVerdict, ReloadOutcome,
+    ReloadStatus, Reloaded, Running, Server, Settled, Settling, start,
 };
 use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
 use weir_telemetry::{Cap, Counter, Family, Histogram, Registry, Spec};
@@ -65,6 +65,15 @@ impl Gateway for House {
     }
     fn evidence(&self, fingerprint: &str) -> Option<Value> {
         (fingerprint == "00ab").then(|| serde_json::json!({"value": 0.5}))
+    }
+    fn findings(&self) -> Value {
+        serde_json::json!([{"plugin": "drift", "kind": "drift"}])
+    }
+    fn live_profile(&self, asked: &LiveProfile) -> Result<Value, String> {
+        match &*asked.model {
+            "other" => Err("no traffic of `other` is counted".to_owned()),
+            _ => Ok(serde_json::json!({"route": asked.route, "model": asked.model})),
+        }
     }
     fn alert_briefs(&self) -> Vec<AlertBrief> {
         vec![AlertBrief {
