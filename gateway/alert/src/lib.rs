@@ -26,7 +26,7 @@ pub use catalogue::{Catalogue, DeclaredCondition};
 pub use common::Common;
 pub use engine::{Engine, Input, Outcome, SLO_ALERT, Saved, WATCHDOG};
 pub use evaluate::{Counts, Found, Look, look};
-pub use generate::{GenerateOptions, generate, inhibit_rules};
+pub use generate::{Binned, GenerateOptions, generate, inhibit_rules};
 pub use machine::{Active, Evidence, Holds, Machine, Moment, State};
 pub use metrics::AlertMetrics;
 pub use promql::of as promql;

@@ -2,6 +2,7 @@
 //!
 //! What is written depends on the configuration alone, so that it can be kept beside it and compared.
 
+mod drift;
 mod inhibit;
 mod rules;
 mod slo;
@@ -12,6 +13,7 @@ use weir_config::Config;
 use crate::rule::Plan;
 use yaml::Sheet;
 
+pub use drift::Binned;
 pub use inhibit::inhibit_rules;
 
 /// What is to be written.
@@ -22,11 +24,13 @@ pub struct GenerateOptions {
     pub scope: String,
     /// Whether alerts are written; `None`: unless this gateway tells somebody itself.
     pub alerts: Option<bool>,
+    /// Plugins whose counts add up over gateways.
+    pub binned: Vec<Binned>,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { scope: "job=\"weir\"".to_owned(), alerts: None }
+        Self { scope: "job=\"weir\"".to_owned(), alerts: None, binned: Vec::new() }
     }
 }
 
@@ -43,6 +47,7 @@ pub fn generate(plan: &Plan, config: &Config, options: &GenerateOptions) -> Stri
     for (slo, words) in &plan.slos {
         slo::groups(&mut sheet, slo, words, &with);
     }
+    options.binned.iter().for_each(|of| drift::group(&mut sheet, of, config, options));
     if alerts {
         rules::rules(&mut sheet, plan, config, options);
     }

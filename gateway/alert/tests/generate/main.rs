@@ -1,5 +1,6 @@
 //! What `weir generate rules` writes, and what Prometheus makes of it. `UPDATE=1` writes `rules.yml` anew.
 
+mod fleet;
 mod peer;
 mod rig;
 
@@ -46,12 +47,18 @@ fn one_sender_tells_of_an_alert() {
 #[test]
 fn every_series_is_of_the_scope() {
     let scope = "job=\"ml\", cluster=\"eu\"".to_owned();
-    let text = generated(RULES, &GenerateOptions { scope: scope.clone(), alerts: None });
+    let text = generated(
+        RULES,
+        &GenerateOptions { scope: scope.clone(), alerts: None, ..GenerateOptions::default() },
+    );
     for name in ["weir_slo_events_total{", "api_errors_total{", "up{", "weir_build_info{", "model_loaded{"] {
         let all = text.matches(name).count();
         assert!(all > 0 && all == text.matches(&format!("{name}{scope}")).count(), "{name}\n{text}");
     }
-    let text = generated(RULES, &GenerateOptions { scope: String::new(), alerts: None });
+    let text = generated(
+        RULES,
+        &GenerateOptions { scope: String::new(), alerts: None, ..GenerateOptions::default() },
+    );
     assert!(!text.contains("up ==") && text.contains("absent(weir_build_info)"), "{text}");
 }
 
@@ -91,7 +98,8 @@ fn promtool_finds_nothing_to_complain_about() {
     for text in [RULES, odd, ""] {
         for alerts in [None, Some(true), Some(false)] {
             for scope in ["job=\"weir\"", ""] {
-                let options = GenerateOptions { scope: scope.to_owned(), alerts };
+                let options =
+                    GenerateOptions { scope: scope.to_owned(), alerts, binned: vec![fleet::binned()] };
                 peer::check(&generated(text, &options));
             }
         }

@@ -24,6 +24,15 @@ pub(crate) fn check(rules: &str) {
     assert!(fine && !told.contains("duplicate"), "{told}\n{rules}");
 }
 
+/// What the unit test of some rules expects is found.
+pub(crate) fn test(rules: &str, test: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("rules.yml"), rules).expect("written");
+    std::fs::write(folder.path().join("test.yml"), test).expect("written");
+    let (fine, told) = promtool(folder.path(), &["test", "rules", "test.yml"]);
+    assert!(fine, "{told}\n{rules}");
+}
+
 /// Events at one a second on two gateways, all good but for two outages; and an objective that hears of six
 /// events, all bad.
 const BURN: &str = r#"
@@ -39,9 +48,7 @@ objective = 0.99
 pub(crate) fn burn() {
     let (config, _) = read(BURN);
     let [busy, quiet] = [0, 1].map(|at| config.slos[at].event.definition.clone());
-    let folder = tempfile::tempdir().expect("a folder");
     let options = GenerateOptions { alerts: Some(true), ..GenerateOptions::default() };
-    std::fs::write(folder.path().join("rules.yml"), generated(BURN, &options)).expect("written");
     let events = |slo: &str, definition: &str, good: bool, instance: &str, values: &str| {
         format!(
             "      - series: 'weir_slo_events_total{{job=\"weir\",instance=\"{instance}\",slo=\"{slo}\",\
@@ -66,23 +73,21 @@ pub(crate) fn burn() {
         "      - series: 'weir_build_info{job=\"weir\",instance=\"a\"}'\n        values: '1+0x760'\n".to_owned(),
         "      - series: 'up{job=\"weir\",instance=\"a\"}'\n        values: '1+0x699 0 0 0 0 0 0'\n".to_owned(),
     ];
-    let mut test = format!(
+    let mut expected = format!(
         "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}    \
          promql_expr_test:\n",
         series.concat()
     );
     for (at, firing) in EXPECTED {
-        test += &format!("      - expr: 'ALERTS{{alertstate=\"firing\"}}'\n        eval_time: {at}m\n");
-        test += if firing.is_empty() { "" } else { "        exp_samples:\n" };
+        expected += &format!("      - expr: 'ALERTS{{alertstate=\"firing\"}}'\n        eval_time: {at}m\n");
+        expected += if firing.is_empty() { "" } else { "        exp_samples:\n" };
         for labels in *firing {
-            test += &format!(
+            expected += &format!(
                 "          - labels: 'ALERTS{{alertstate=\"firing\",{labels}}}'\n            value: 1\n"
             );
         }
     }
-    std::fs::write(folder.path().join("test.yml"), &test).expect("written");
-    let (fine, told) = promtool(folder.path(), &["test", "rules", "test.yml"]);
-    assert!(fine, "{told}");
+    test(&generated(BURN, &options), &expected);
 }
 
 const BUSY_PAGE: &str = "alertname=\"SLOErrorBudgetBurn\",slo=\"busy\",severity=\"page\"";

@@ -84,7 +84,8 @@ impl Rules {
             promql: promql(rule, scope),
             hold_ms: config.hold.as_millis() as u64,
         });
-        let options = GenerateOptions { scope: scope.to_owned(), alerts: Some(false) };
+        let options =
+            GenerateOptions { scope: scope.to_owned(), alerts: Some(false), ..GenerateOptions::default() };
         let pairs = pairs(&generate(&plan, &self.config, &options));
         let slo = &self.config.slos[0];
         assert_eq!(pairs.len(), slo.burn.len(), "{pairs:?}");

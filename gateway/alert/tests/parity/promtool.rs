@@ -24,7 +24,8 @@ pub(crate) fn ask(all: &[(Case, Timeline)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut files = Vec::new();
     for (case, timeline) in all {
-        let options = GenerateOptions { scope: String::new(), alerts: Some(true) };
+        let options =
+            GenerateOptions { scope: String::new(), alerts: Some(true), ..GenerateOptions::default() };
         let rules = generate(&case.plan, &case.config, &options);
         let name = format!("rules{}.yml", case.number);
         std::fs::write(folder.path().join(&name), &rules).expect("written");
