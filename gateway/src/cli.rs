@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_profile::{Season, TimeColumns};
 
 use crate::{app, commands, demo};
 
@@ -33,6 +37,12 @@ enum Command {
     /// Train and look at models that Weir runs itself.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Make and look at profiles, which drift is judged against.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// See what drift would have been found in past rows.
+    #[command(subcommand)]
+    Drift(DriftCommand),
     /// See whether those who should be told of alerts are reached.
     #[command(subcommand)]
     Alert(AlertCommand),
@@ -97,6 +107,9 @@ pub(crate) enum PluginCommand {
         /// Settings to configure it with, as JSON.
         #[arg(long, default_value = "{}")]
         settings: String,
+        /// Profile to try it with, made by `weir profile build`; several for several models.
+        #[arg(long)]
+        profile: Vec<PathBuf>,
         #[arg(long)]
         json: bool,
     },
@@ -105,6 +118,9 @@ pub(crate) enum PluginCommand {
         file: PathBuf,
         #[arg(long, default_value = "{}")]
         settings: String,
+        /// Profile that it compares with; the traffic is then that profile's, a row a request.
+        #[arg(long)]
+        profile: Option<PathBuf>,
         #[arg(long)]
         json: bool,
     },
@@ -157,6 +173,181 @@ pub(crate) struct TrainArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Make a profile of reference rows.
+    Build(Box<ProfileArgs>),
+    /// Draw a profile, or compare it with another.
+    Inspect {
+        file: PathBuf,
+        #[arg(long)]
+        json: bool,
+        /// Profile of other rows to compare with, feature by feature; `live`: what a running gateway gets.
+        #[arg(long, value_name = "PROFILE|live")]
+        against: Option<PathBuf>,
+        #[command(flatten)]
+        live: LiveArgs,
+    },
+    /// Make what a running gateway gets now the new reference.
+    Accept(AcceptArgs),
+}
+
+/// Which live traffic; where it is the only one, it need not be named.
+#[derive(Debug, Args)]
+pub(crate) struct LiveArgs {
+    /// Admin address of the gateway.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
+    pub(crate) admin: String,
+    /// Key of the plugin whose counts are meant.
+    #[arg(long)]
+    pub(crate) plugin: Option<String>,
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    #[arg(long)]
+    pub(crate) model_version: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptArgs {
+    #[command(flatten)]
+    pub(crate) live: LiveArgs,
+    /// Who accepts it.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) author: String,
+    /// Why it is the reference from now on.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) reason: String,
+    /// Profile to write; a gateway that uses it reloads by itself.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// CSV file with a header, as it is or with gzip, or Parquet file.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// File to write.
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Column that the model predicts; left out.
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// Columns to leave out.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// Columns that are text, though their values are numbers; kept whatever they look like.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) category: Vec<String>,
+    /// Columns of numbers; kept whatever they look like.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) number: Vec<String>,
+    /// Values that stand for a missing one, such as -999.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) missing: Vec<String>,
+    /// Column of predictions.
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) prediction: Option<String>,
+    /// Name of the prediction in live replies; `0` where they have none, as plain lists.
+    #[arg(long, default_value = "0")]
+    pub(crate) prediction_name: String,
+    /// Columns of class scores, each named as its class.
+    #[arg(long, value_delimiter = ',', conflicts_with = "model")]
+    pub(crate) score: Vec<String>,
+    /// Model of `weir model train`: its predictions for the rows are profiled too, and the profile is bound
+    /// to its name and version.
+    #[arg(long)]
+    pub(crate) model: Option<PathBuf>,
+    /// Name of the model that the profile is for.
+    #[arg(long)]
+    pub(crate) model_name: Option<String>,
+    /// Version of the model that the profile is for.
+    #[arg(long)]
+    pub(crate) model_version: Option<String>,
+    /// Column of the time of each row (unix seconds or ms, RFC 3339, `YYYY-MM-DD HH:MM:SS`), or its parts:
+    /// `year=2013,month,day,hour,minute`, each PART, PART=COLUMN or PART=NUMBER; `hhmm` is 515 for 05:15.
+    #[arg(long, value_parser = TimeColumns::from_str)]
+    pub(crate) time: Option<TimeColumns>,
+    /// Length of blocks of time that phi comes from; default: the window's, else a day.
+    #[arg(long, value_parser = commands::profile::duration, requires = "time")]
+    pub(crate) block: Option<Duration>,
+    /// Replay the rows through themselves by windows of this length, and mark what would alarm too often.
+    #[arg(long, value_parser = commands::profile::duration, requires = "time")]
+    pub(crate) window: Option<Duration>,
+    /// Alarms a month that are put up with.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) budget: f64,
+    /// Keep a reference for each `hour`, `weekday` or `hour-of-week` (UTC).
+    #[arg(long, value_parser = Season::from_str, requires = "time")]
+    pub(crate) season: Option<Season>,
+    /// Keep a reference for each of the ten most frequent values of this column.
+    #[arg(long)]
+    pub(crate) segment: Option<String>,
+    /// Column of keys: rows of one entity count as one.
+    #[arg(long)]
+    pub(crate) entity: Option<String>,
+    /// Rows of the smallest window that is judged; default: what nine in ten windows hold, else 500.
+    #[arg(long)]
+    pub(crate) window_rows: Option<u64>,
+    /// Who accepts these rows as the reference.
+    #[arg(long, requires = "reason")]
+    pub(crate) author: Option<String>,
+    /// Why these rows are the reference.
+    #[arg(long, requires = "author")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DriftCommand {
+    /// Put past rows through the drift plugin, window by window: what would have fired, by month and setting.
+    Replay(Box<ReplayArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// CSV file with a header, as it is or with gzip, or Parquet file.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Profile to compare with, made by `weir profile build`.
+    #[arg(long)]
+    pub(crate) profile: PathBuf,
+    /// Column of the time of each row, or its parts, as for `weir profile build`.
+    #[arg(long, value_parser = TimeColumns::from_str)]
+    pub(crate) time: TimeColumns,
+    /// Lengths of windows.
+    #[arg(long, value_delimiter = ',', default_value = "1d", value_parser = commands::profile::duration)]
+    pub(crate) window: Vec<Duration>,
+    /// Looks a month that may report anything though nothing has changed.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub(crate) budget: Vec<f64>,
+    /// Corrected PSI that a change must reach beside the test.
+    #[arg(long, value_delimiter = ',', default_value = "0.05")]
+    pub(crate) min_effect: Vec<f64>,
+    /// Model of `weir model train`, whose predictions for the rows are judged too.
+    #[arg(long)]
+    pub(crate) model: Option<PathBuf>,
+    /// Column of predictions.
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) prediction: Option<String>,
+    /// Columns of class scores, each named as its class.
+    #[arg(long, value_delimiter = ',', conflicts_with = "model")]
+    pub(crate) score: Vec<String>,
+    /// Values that stand for a missing one, such as -999.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) missing: Vec<String>,
+    /// Further settings of the plugin, as JSON.
+    #[arg(long, default_value = "{}")]
+    pub(crate) settings: String,
+    /// Component of the plugin, or `builtin:NAME`.
+    #[arg(long, default_value = "builtin:drift")]
+    pub(crate) plugin: PathBuf,
+    /// Everything each window showed, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum AlertCommand {
     /// Send an alert as this rule or objective would, marked with the label test="true", to every receiver.
     Test {
@@ -203,6 +394,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::run(&args),
         Command::Plugin(command) => commands::plugin::run(command),
         Command::Model(command) => commands::model::run(command),
+        Command::Profile(command) => commands::profile::run(command),
+        Command::Drift(command) => commands::drift::run(command),
         Command::Alert(command) => commands::alert::run(command),
         Command::Generate(command) => commands::generate(command),
     }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_alert::delivery::{Tried, try_once};
-use weir_alert::{GenerateOptions, generate};
+use weir_alert::{Binned, GenerateOptions, generate};
 use weir_telemetry::log::Logger;
 
 use super::say;
 use crate::cli::{AlertCommand, CliError, RulesArgs};
 use crate::generation::Source;
 use crate::house::House;
+use crate::sensitivity;
 
 /// Does what was asked.
 pub(crate) fn run(command: AlertCommand) -> Result<ExitCode, CliError> {
@@ -30,7 +31,10 @@ pub(crate) fn rules(args: RulesArgs) -> Result<(), CliError> {
         (_, true) => Some(false),
         _ => None,
     };
-    let options = GenerateOptions { scope: args.scope, alerts };
+    // A plugin tells how long its windows are when it is tried.
+    let binned = prepared.plugins.tried();
+    let binned = binned.filter_map(|it| Binned::of(it.key, it.specs, sensitivity::span(&it)?));
+    let options = GenerateOptions { scope: args.scope, alerts, binned: binned.collect() };
     let text = generate(&prepared.orders.plan, &prepared.loaded.config, &options);
     say(text.trim_end());
     Ok(())

@@ -1,11 +1,16 @@
-//! The commands that end: plugins, models and generated files.
+//! The commands that end: plugins, models, profiles and generated files.
 
 pub(crate) mod alert;
+pub(crate) mod drift;
 pub(crate) mod model;
 pub(crate) mod plugin;
+pub(crate) mod profile;
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{CliError, GenerateCommand};
@@ -27,4 +32,18 @@ pub(crate) fn say(line: impl fmt::Display) {
     {
         eprintln!("weir: failed to write to standard output: {error}");
     }
+}
+
+/// All of it or nothing: a gateway that watches the file never sees half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As any new file; the process's mask takes the rest away.
+    let mut file = tempfile::Builder::new()
+        .prefix(".weir-new-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }

@@ -1,8 +1,6 @@
 //! `weir model`: train a model from a CSV file, and say what a model file holds.
 
-use std::fs::{self, File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,7 +9,7 @@ use sha2::{Digest, Sha256};
 use weir_inference::{Model, TrainOptions, train};
 
 use crate::cli::{Algorithm, CliError, ModelCommand, TrainArgs};
-use crate::commands::say;
+use crate::commands::{say, write_whole};
 
 pub(crate) fn run(command: ModelCommand) -> Result<ExitCode, CliError> {
     match command {
@@ -56,20 +54,6 @@ fn inspect(file: &Path, json: bool) -> Result<(), CliError> {
         say(model.about());
         say(format_args!("\n{shown}: {}; it passed its self-test", size_and_digest(&bytes)));
     }
-    Ok(())
-}
-
-/// All of it or nothing: a gateway that watches the file never sees half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As any new file; the process's mask takes the rest away.
-    let mut file = tempfile::Builder::new()
-        .prefix(".weir-model-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
     Ok(())
 }
 

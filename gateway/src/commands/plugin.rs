@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use weir_plugin::{
@@ -15,6 +16,7 @@ use weir_telemetry::log::Logger;
 
 use crate::artifacts;
 use crate::cli::{CliError, PluginCommand};
+use crate::commands::profile::read_profile;
 use crate::commands::say;
 
 /// Decides on the toolchain; the same that builds the plugins which come with Weir.
@@ -39,14 +41,15 @@ pub(crate) fn run(command: PluginCommand) -> Result<ExitCode, CliError> {
         PluginCommand::New { folder, sdk } => new(&folder, sdk.as_deref()),
         PluginCommand::Build { folder, out } => build(&folder, out.as_deref()),
         PluginCommand::Test { folder } => test(&folder),
-        PluginCommand::Inspect { file, settings, json } => {
-            let report = inspect(&host()?, &spec(&file, settings)?)?;
+        PluginCommand::Inspect { file, settings, profile, json } => {
+            let report = inspect(&host()?, &spec(&file, settings, &profile)?)?;
             let text = json.then(|| serde_json::to_string_pretty(&report)).transpose()?;
             say(text.unwrap_or_else(|| report.to_string()));
             Ok(ExitCode::SUCCESS)
         }
-        PluginCommand::Bench { file, settings, json } => {
-            let report = bench(&host()?, &spec(&file, settings)?, &BenchOptions::default())?;
+        PluginCommand::Bench { file, settings, profile, json } => {
+            let spec = spec(&file, settings, profile.as_slice())?;
+            let report = bench(&host()?, &spec, &BenchOptions::default())?;
             let text = json.then(|| serde_json::to_string_pretty(&report)).transpose()?;
             say(text.unwrap_or_else(|| report.to_string()));
             Ok(ExitCode::SUCCESS)
@@ -132,7 +135,7 @@ fn build(folder: &Path, out: Option<&Path>) -> Result<ExitCode, CliError> {
     let file = out.join(format!("{name}.wasm"));
 
     let size = component.len().div_ceil(1024);
-    match inspect(&host()?, &spec_of(&file, &component, "{}".to_owned())) {
+    match inspect(&host()?, &spec_of(&file, component.as_slice().into(), "{}".to_owned())) {
         Ok(_) => {}
         // Its defaults may be no settings that it takes; what it takes is for the configuration to say.
         Err(LoadError { fault: LoadFault::Settings { pointer, message }, .. }) => {
@@ -212,29 +215,37 @@ fn test(folder: &Path) -> Result<ExitCode, CliError> {
 }
 
 fn host() -> Result<Host, CliError> {
-    Ok(Host::new(HostOptions { cache: None }, &Registry::default(), &Logger::discard())?)
+    Ok(Host::new(HostOptions::default(), &Registry::default(), &Logger::discard())?)
 }
 
 /// The component of a file, or of a plugin that is compiled in (`builtin:NAME`).
-fn spec(file: &Path, settings: String) -> Result<PluginSpec, CliError> {
-    if let Some(name) = file.to_str().and_then(|file| file.strip_prefix("builtin:")) {
-        let component =
-            artifacts::builtin(name).ok_or_else(|| format!("failed to find a built-in plugin `{name}`"))?;
-        return Ok(spec_of(Path::new(name), component, settings));
-    }
-    let component = fs::read(file).map_err(|error| failed("read", file, error))?;
-    Ok(spec_of(file, &component, settings))
+fn spec(file: &Path, settings: String, profiles: &[PathBuf]) -> Result<PluginSpec, CliError> {
+    let component = component(file)?;
+    let name = file.to_str().and_then(|file| file.strip_prefix("builtin:"));
+    let profiles = profiles.iter().map(|path| read_profile(path).map(Arc::new));
+    let profiles = profiles.collect::<Result<_, _>>()?;
+    Ok(PluginSpec { profiles, ..spec_of(name.map_or(file, Path::new), component, settings) })
 }
 
-fn spec_of(file: &Path, component: &[u8], settings: String) -> PluginSpec {
+/// The bytes of a component.
+pub(crate) fn component(file: &Path) -> Result<Arc<[u8]>, CliError> {
+    if let Some(name) = file.to_str().and_then(|file| file.strip_prefix("builtin:")) {
+        let found = artifacts::builtin(name);
+        return Ok(found.ok_or_else(|| format!("failed to find a built-in plugin `{name}`"))?.into());
+    }
+    Ok(fs::read(file).map_err(|error| failed("read", file, error))?.into())
+}
+
+fn spec_of(file: &Path, component: Arc<[u8]>, settings: String) -> PluginSpec {
     let key = file.file_stem().and_then(OsStr::to_str).unwrap_or("plugin");
     PluginSpec {
         key: key.into(),
         path: file.display().to_string(),
-        component: component.into(),
+        component,
         settings,
         routes: None,
         limits: Limits::default(),
+        profiles: Vec::new(),
     }
 }
 

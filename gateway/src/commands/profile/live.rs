@@ -1,0 +1,137 @@
+//! What a running gateway gets now, as a profile: fetched, compared with, or accepted as the new reference.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use weir_profile::{LARGEST_FILE, ModelRef, Profile};
+use weir_telemetry::export::{Post, PostOptions, PostShape, Reply};
+
+use crate::cli::{AcceptArgs, CliError, LiveArgs};
+use crate::commands::{say, write_whole};
+
+const PAGE: &str = "/api/profile";
+/// Bytes of the longest answer that is read: it is indented, a profile is not.
+const LONGEST: usize = 4 * LARGEST_FILE;
+const NOT_WEIR: &str =
+    "(is it `admin` of the gateway, 127.0.0.1:9464 by default, not where its traffic goes?)";
+
+/// The profile of the live window of a model.
+pub(super) fn fetch(args: &LiveArgs) -> Result<Profile, CliError> {
+    let client = Post::new(&args.admin, PostShape::default(), &PostOptions::default())
+        .map_err(|fault| format!("failed to {fault}"))?;
+    let place = client.place().trim_end_matches('/');
+    let page = client.page(&page(args)).map_err(|fault| format!("failed to {fault}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let reply = runtime
+        .block_on(client.get(&page, LONGEST))
+        .map_err(|error| format!("failed to ask the gateway at `{place}`: {error}"))?;
+    let profile = understood(&reply);
+    profile.map_err(|why| format!("failed to get live traffic from `{place}`: {why}").into())
+}
+
+/// What is asked for; what is not named is left to the gateway, which refuses where there is a choice.
+fn page(args: &LiveArgs) -> String {
+    let asked = [
+        ("plugin", &args.plugin),
+        ("route", &args.route),
+        ("model", &args.model),
+        ("model_version", &args.model_version),
+    ];
+    let named = asked.into_iter().filter_map(|(name, value)| {
+        Some(format!("{name}={}", utf8_percent_encode(value.as_deref()?, NON_ALPHANUMERIC)))
+    });
+    let query = named.collect::<Vec<_>>().join("&");
+    if query.is_empty() { PAGE.to_owned() } else { format!("{PAGE}?{query}") }
+}
+
+fn understood(reply: &Reply) -> Result<Profile, String> {
+    let answer: Option<Value> = serde_json::from_slice(&reply.body).ok();
+    if !reply.status.is_success() {
+        let words = answer.as_ref().and_then(|answer| answer["error"]["message"].as_str());
+        let unknown = || format!("it answers with status {} {NOT_WEIR}", reply.status.as_u16());
+        return Err(words.map_or_else(unknown, str::to_owned));
+    }
+    // As it is in a file, so that the digest is proved and the limits are those of files.
+    let compact = answer.map(|answer| answer.to_string());
+    let compact = compact.ok_or_else(|| format!("what it answers is no JSON {NOT_WEIR}"))?;
+    Profile::read(compact.as_bytes()).map_err(|error| format!("{error} {NOT_WEIR}"))
+}
+
+/// Writes the live window of a model as its new reference.
+pub(super) fn accept(args: &AcceptArgs) -> Result<(), CliError> {
+    let out = args.out.display();
+    let before = replaced(&args.out)?;
+    let live = fetch(&args.live)?;
+    if live.made.rows < live.window_rows {
+        let Profile { made, window_rows, .. } = live;
+        let hint = format!("(wait: windows of {window_rows} rows and more are judged)");
+        return Err(format!("failed to accept {}: it has {} rows {hint}", made.source, made.rows).into());
+    }
+    let profile = accepted(live, args, before.as_ref());
+    let bytes = profile.to_json();
+    write_whole(&args.out, &bytes).map_err(|error| format!("failed to write `{out}`: {error}"))?;
+    say(format_args!("{}: {} rows", profile.made.source, profile.made.rows));
+    say(format_args!("accepted    by {}: {}", args.author, args.reason));
+    if let Some(ModelRef { name, version }) = &profile.model {
+        let version = version.as_ref().map_or("every version".to_owned(), |it| format!("version {it}"));
+        say(format_args!("model       {name}, {version}"));
+    }
+    if let Some(before) = before {
+        say(format_args!("replaces    {}, sha256 {}", before.made.source, before.digest));
+        if let Some(season) = before.season {
+            let words =
+                "is gone, since one window knows nothing of it: build a profile of past rows to keep it";
+            say(format_args!("warning     the season `{season}` {words}"));
+        }
+    }
+    say(format_args!("written to {out}, {} bytes, sha256 {} of its content", bytes.len(), profile.digest));
+    Ok(())
+}
+
+/// The reference that stands where the new one goes. Nothing but a profile is written over.
+fn replaced(path: &Path) -> Result<Option<Profile>, CliError> {
+    let shown = path.display();
+    match fs::read(path) {
+        Ok(bytes) => {
+            let read = Profile::read(&bytes);
+            let hint = "(choose another file, or move it away)";
+            Ok(Some(read.map_err(|error| format!("failed to replace `{shown}`: {error} {hint}"))?))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("failed to read `{shown}`: {error}").into()),
+    }
+}
+
+/// A live window is of one version of a model. A reference that was for more stays so: the next version would
+/// else have none.
+fn accepted(mut profile: Profile, args: &AcceptArgs, before: Option<&Profile>) -> Profile {
+    profile.made.author = Some(args.author.clone());
+    profile.made.reason = Some(args.reason.clone());
+    let name = profile.model.as_ref().map(|model| model.name.clone());
+    match before.map(|before| &before.model) {
+        Some(None) => profile.model = None,
+        Some(Some(ModelRef { name: old, version: None })) if Some(old) == name.as_ref() => {
+            profile.model = Some(ModelRef { name: old.clone(), version: None });
+        }
+        _ => {}
+    }
+    profile.sealed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_asked_for_as_they_are() {
+        let mut args =
+            LiveArgs { admin: String::new(), plugin: None, route: None, model: None, model_version: None };
+        assert_eq!(page(&args), "/api/profile");
+        args.model = Some("a b&c=d".into());
+        args.plugin = Some("drift".into());
+        assert_eq!(page(&args), "/api/profile?plugin=drift&model=a%20b%26c%3Dd");
+    }
+}
