@@ -22,6 +22,10 @@ pub(super) struct Look {
     pub(super) plugins: BTreeMap<String, PluginLook>,
     /// The condition `low_confidence` holds.
     pub(super) low_confidence: bool,
+    /// What the last window says, and what drifts by feature, with its corrected PSI.
+    pub(super) drift: String,
+    drifted: Vec<String>,
+    psi: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,6 +68,9 @@ impl Look {
             "feature_stats_unseen_category_total" => self.unseen += value,
             "feature_stats_out_of_range_total" => self.out_of_range += value,
             "confidence_low_confidence_active" => self.low_confidence |= value > 0.0,
+            "drift_state" if value > 0.0 => label("state").clone_into(&mut self.drift),
+            "drift_drifted_feature_active" if value > 0.0 => self.drifted.push(label("feature").to_owned()),
+            "drift_psi" => drop(self.psi.insert(label("feature").to_owned(), value)),
             "weir_plugin_state" if value > 0.0 => {
                 label("state").clone_into(&mut self.plugin(label("plugin")).state);
             }
@@ -71,6 +78,14 @@ impl Look {
             "weir_plugin_cpu_seconds_total" => self.plugin(label("plugin")).cpu = value,
             _ => {}
         }
+    }
+
+    /// What drifts, the largest effect first.
+    pub(super) fn drifted(&self) -> Vec<(&str, f64)> {
+        let psi = |name: &str| self.psi.get(name).copied().unwrap_or_default();
+        let mut all: Vec<(&str, f64)> = self.drifted.iter().map(|name| (&**name, psi(name))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all
     }
 
     fn plugin(&mut self, key: &str) -> &mut PluginLook {

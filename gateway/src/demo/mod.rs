@@ -2,6 +2,9 @@
 //! out. After a while the rows change, as the world does, and the telemetry shows it.
 
 mod look;
+pub(crate) mod profile;
+#[cfg(test)]
+mod proof;
 mod screen;
 mod traffic;
 
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-/// A model file in the folder, and the rows that were held out.
+/// A model file and its profile in the folder, and the rows that were held out.
 fn train_into(folder: &Path) -> Result<(About, Vec<Row>), CliError> {
     let options = TrainOptions {
         name: "churn".into(),
@@ -61,6 +64,7 @@ fn train_into(folder: &Path) -> Result<(About, Vec<Row>), CliError> {
     };
     let model = train(CHURN, &options)?;
     fs::write(folder.join("churn.model"), model.to_bytes())?;
+    profile::write(folder, &model)?;
     Ok((model.about().clone(), holdout_rows(CHURN, model.about())?))
 }
 
@@ -83,6 +87,10 @@ model = "churn.model"
 [plugin.confidence]
 path = "builtin:confidence"
 config = {{ threshold = {UNSURE}, min_share = 0.4, window = "30s" }}
+
+[plugin.drift]
+path = "builtin:drift"
+config = {{ profile = "churn.profile.json", window = "10s" }}
 
 [plugin.sampler]
 path = "builtin:sampler"
@@ -127,6 +135,7 @@ fn introduce(serving: &Serving, args: &DemoArgs, about: &About) {
          http://{admin}/metrics     what Prometheus would scrape
   curl   http://{admin}/api/plugins
          http://{admin}/api/verdicts
+         http://{admin}/api/findings
          http://{traffic}/v1/models/churn
 
 {} requests a second go to http://{traffic}/v1/models/churn:predict; after {} of them the customers change.

@@ -108,6 +108,7 @@ impl Screen {
             "features     {} missing, {} of a category nobody has seen, {} out of range",
             look.missing, look.unseen, look.out_of_range
         ));
+        lines.push(format!("drift        {}", drift(look)));
         for (key, PluginLook { state, rows, cpu }) in &look.plugins {
             let each = cpu * 1e6 / rows.max(1.0);
             lines.push(format!("plugin       {key} is {state}: {rows} rows, {each:.1} us each"));
@@ -138,6 +139,21 @@ impl Screen {
             println!("  {when:<17} {}; {DRIFTING} {}; unsure {}", classes(&look), mean(&look), unsure(&look));
         }
         println!("everything has ended and the temporary folder is gone");
+    }
+}
+
+/// What the last window of ten seconds says.
+fn drift(look: &Look) -> String {
+    let drifted = look.drifted();
+    let named = drifted.iter().take(5).map(|(name, psi)| format!("{name} {psi:.2}"));
+    let more = drifted.len().saturating_sub(5);
+    let rest = (more > 0).then(|| format!("{more} more"));
+    match (drifted.is_empty(), &*look.drift) {
+        (true, "") => "no window has closed yet".to_owned(),
+        (true, state) => state.replace('_', " "),
+        (false, state) => {
+            format!("{state}, by corrected PSI: {}", named.chain(rest).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

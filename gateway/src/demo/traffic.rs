@@ -115,6 +115,11 @@ impl Traffic {
 
     /// `{"instances": [..]}` of the next rows.
     pub(super) fn next_body(&mut self) -> Result<String, CliError> {
+        Ok(format!("{{\"instances\":{}}}", serde_json::to_string(&self.next_rows())?))
+    }
+
+    /// The rows of the next request.
+    pub(super) fn next_rows(&mut self) -> Vec<Row> {
         let shifted = self.begun >= self.shift_after;
         self.under_way = 1 + self.begun % 3;
         self.begun += 1;
@@ -127,7 +132,7 @@ impl Traffic {
             }
             rows.push(row);
         }
-        Ok(format!("{{\"instances\":{}}}", serde_json::to_string(&rows)?))
+        rows
     }
 }
 
