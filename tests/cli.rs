@@ -88,6 +88,71 @@ fn check_of_what_fits_says_so() {
     assert!(said.contains("1 route, 1 backend, 3 plugins, 1 alert, 1 objective: all well"), "{said}");
 }
 
+/// Rows of 15 days, two of which are far from all others in `y`, as a profile with blocks of
+/// six hours and windows of a day.
+fn profiled(folder: &Path) {
+    let row = |n: usize| {
+        let (day, mixed) = (n / 240, n * 7919 % 1009);
+        let far = if day == 3 || day == 9 { 500.0 } else { 0.0 };
+        let y = mixed as f64 / 8.0 + far;
+        format!("{},{},{y},{}", 1_700_006_400 + n * 360, n * 31 % 97, ["a", "b", "b"][mixed % 3])
+    };
+    let rows: Vec<String> = (0..240 * 15).map(row).collect();
+    fs::write(folder.join("rows.csv"), format!("at,x,y,z\n{}\n", rows.join("\n"))).expect("written");
+    let out = Command::new(WEIR)
+        .args([
+            "profile", "build", "--data", "rows.csv", "--time", "at", "--block", "6h", "--window", "1d",
+            "--budget", "2", "-o", "p.json",
+        ])
+        .current_dir(folder)
+        .output()
+        .expect("the binary starts");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn with_drift(settings: &str) -> String {
+    format!(
+        "{}[plugin.shift]\npath = \"builtin:drift\"\nconfig = {{ profile = \"p.json\"{settings} }}\n",
+        forward(nobody())
+    )
+}
+
+#[test]
+fn check_says_what_the_drift_tests_can_see() {
+    let (folder, config) = configured(&with_drift(""));
+    profiled(folder.path());
+    let said = |args: &[&str]| {
+        let output = weir(args);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("words are UTF-8")
+    };
+    let table = said(&["check", "--config", &config]);
+    let file = folder.path().join("p.json").display().to_string();
+    for expect in [
+        &format!("plugin shift, profile {file}: 3600 rows\n  model       any\n"),
+        "  windows     of 1d, judged from 240 rows on\n",
+        "  budget      1 of 30 looks a month may be wrong: level 0.0333, 2 hypotheses a look\n",
+        "  role   feature     phi  cut-off X2  smallest PSI  a tenth becomes\n  input  x             1  ",
+        "  unstable    never judged, since the reference itself would alarm: `y`\n",
+        "  warning     windows are of 1d, phi is of blocks of 6h (build it with `--block 1d`)\n",
+    ] {
+        assert!(table.contains(expect), "no {expect:?} in: {table}");
+    }
+    assert!(!table.contains("replayed") && !table.contains("independent"), "{table}");
+    fs::write(&config, with_drift(", window = \"1h\", budget = 2.0")).expect("written");
+    let table = said(&["check", "--config", &config]);
+    for expect in [
+        "budget      2 of 720 looks a month",
+        "warning     windows are of 1h, the reference was replayed by 1d (build it with `--window 1h`",
+        "(build it with `--season hour`)",
+    ] {
+        assert!(table.contains(expect), "no {expect:?} in: {table}");
+    }
+    let rules = said(&["generate", "rules", "--config", &config]);
+    assert!(rules.contains("record: \"feature:drift_psi:increase1h\""), "{rules}");
+    assert!(rules.contains("drift_bin_rows_total{job=\"weir\", plugin=\"shift\"}[1h]"), "{rules}");
+}
+
 #[test]
 fn generated_files_are_those_in_the_tree() {
     for (what, file) in [("schema", "config/weir.schema.json"), ("config", "config/default.toml")] {
