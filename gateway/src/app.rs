@@ -16,6 +16,7 @@ use crate::commands::say;
 use crate::generation::{Source, files};
 use crate::house::{Bound, House, logger};
 use crate::running::Running;
+use crate::sensitivity;
 use crate::watch::{Nudge, Watch};
 
 /// Serves until told to stop.
@@ -36,6 +37,7 @@ pub(crate) fn check(config: Option<PathBuf>) -> Result<ExitCode, CliError> {
     let prepared = house.prepare(loaded, 1)?;
     say(format_args!("{source}: {}", prepared.summary()));
     prepared.orders.plan.notes().iter().for_each(say);
+    sensitivity::sheets(&prepared.plugins, &prepared.loaded.config).iter().for_each(say);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use weir_config::{Artifact, Backend, BackendKind, Config, Local, Misfit, Plugin};
 use weir_exchange::LoadSpan;
 use weir_inference::{Algorithm, Model, ServeOptions, Served, TrainOptions};
-use weir_plugin::{Host, HostOptions, Limits, LoadError, LoadFault, PluginSpec, Set};
+use weir_plugin::{Coverage, FindingSink, Host, HostOptions, Limits, LoadError, LoadFault, PluginSpec, Set};
+use weir_profile::{LARGEST_FILE, Profile};
 use weir_proxy::LocalModel;
 use weir_telemetry::log::{Field, Logger};
 use weir_telemetry::{Registry, spans};
@@ -65,9 +66,20 @@ pub(crate) struct Plugins {
 }
 
 impl Workshop {
-    pub(crate) fn new(config: &Config, registry: &Registry, logger: &Logger) -> Result<Self, CliError> {
-        let cache = config.gateway.state_dir.as_ref().map(|folder| folder.join("plugins"));
-        let plugins = Host::new(HostOptions { cache }, registry, &logger.source("plugins"))?;
+    pub(crate) fn new(
+        config: &Config,
+        registry: &Registry,
+        logger: &Logger,
+        (findings, coverage): (FindingSink, Arc<dyn Coverage>),
+    ) -> Result<Self, CliError> {
+        let state_dir = config.gateway.state_dir.clone();
+        let options = HostOptions {
+            cache: state_dir.as_ref().map(|folder| folder.join("plugins")),
+            state_dir,
+            findings: Some(findings),
+            coverage: Some(coverage),
+        };
+        let plugins = Host::new(options, registry, &logger.source("plugins"))?;
         Ok(Self {
             plugins,
             logger: logger.source("models"),
@@ -151,14 +163,20 @@ impl Workshop {
     pub(crate) fn plugins(&self, config: &Config) -> Result<Plugins, Vec<Misfit>> {
         let (mut specs, mut digests, mut misfits) = (Vec::new(), BTreeMap::new(), Vec::new());
         for plugin in &config.plugins {
-            match component(&plugin.path) {
-                Ok(bytes) => {
-                    digests.insert(plugin.key.clone(), Sha256::digest(&bytes).into());
-                    specs.push(spec(plugin, bytes));
+            let component = component(&plugin.path).map_err(|why| {
+                let what = format!("the component `{}` cannot be loaded: {why}", shown(&plugin.path));
+                misfit(&["plugin", &plugin.key, "path"], what)
+            });
+            match (component, self.profiles(plugin)) {
+                (Ok(component), Ok(profiles)) => {
+                    let mut digest = Sha256::new_with_prefix(&component);
+                    profiles.iter().for_each(|profile| digest.update(&profile.digest));
+                    digests.insert(plugin.key.clone(), digest.finalize().into());
+                    specs.push(spec(plugin, component, profiles));
                 }
-                Err(why) => {
-                    let what = format!("the component `{}` cannot be loaded: {why}", shown(&plugin.path));
-                    misfits.push(misfit(&["plugin", &plugin.key, "path"], what));
+                (component, profiles) => {
+                    misfits.extend(component.err());
+                    misfits.extend(profiles.err().into_iter().flatten());
                 }
             }
         }
@@ -168,6 +186,35 @@ impl Workshop {
             Err(refused) => misfits.extend(refused.iter().map(placed)),
         }
         Err(misfits)
+    }
+
+    /// The references of a plugin; every fault at once.
+    fn profiles(&self, plugin: &Plugin) -> Result<Vec<Arc<Profile>>, Vec<Misfit>> {
+        let place = ["plugin", &plugin.key, "config", "profile"];
+        let named = plugin.profiles.as_ref().map_err(|wrong| vec![misfit(&place, wrong.to_string())])?;
+        let (mut profiles, mut misfits) = (Vec::new(), Vec::new());
+        for name in named {
+            match self.profile(name) {
+                Ok(profile) => profiles.push(profile),
+                Err(why) => {
+                    let what = format!("the profile `{}` cannot be read: {why}", shown(name));
+                    misfits.push(misfit(&place, what));
+                }
+            }
+        }
+        if misfits.is_empty() { Ok(profiles) } else { Err(misfits) }
+    }
+
+    fn profile(&self, name: &Artifact) -> Result<Arc<Profile>, CliError> {
+        match name {
+            Artifact::File(path) => {
+                let bytes = read(path, LARGEST_FILE as u64)?;
+                Ok(Arc::new(Profile::read(&bytes)?))
+            }
+            Artifact::Builtin(name) => {
+                Err(format!("no profile `{name}` is compiled in (make one with `weir profile build`)").into())
+            }
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Models> {
@@ -219,7 +266,7 @@ pub(crate) fn builtin(name: &str) -> Option<&'static [u8]> {
     BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
 }
 
-fn spec(plugin: &Plugin, component: Vec<u8>) -> PluginSpec {
+fn spec(plugin: &Plugin, component: Vec<u8>, profiles: Vec<Arc<Profile>>) -> PluginSpec {
     PluginSpec {
         key: plugin.key.clone(),
         path: shown(&plugin.path),
@@ -227,6 +274,7 @@ fn spec(plugin: &Plugin, component: Vec<u8>) -> PluginSpec {
         settings: plugin.config_json.clone(),
         routes: (!plugin.routes.is_empty()).then(|| plugin.routes.clone()),
         limits: limits(&plugin.limits),
+        profiles,
     }
 }
 
@@ -252,7 +300,7 @@ fn misfit(path: &[&str], message: String) -> Misfit {
 
 fn component(path: &Artifact) -> Result<Vec<u8>, String> {
     match path {
-        Artifact::File(path) => read(path),
+        Artifact::File(path) => read(path, LONGEST),
         Artifact::Builtin(name) => builtin(name).map(<[u8]>::to_vec).ok_or_else(|| missing(name)),
     }
 }
@@ -268,7 +316,7 @@ fn missing(name: &str) -> String {
 /// Digest and bytes of a model; no bytes for one that is trained from data that is compiled in.
 fn model_bytes(path: &Artifact) -> Result<(Sha, Option<Vec<u8>>), String> {
     match path {
-        Artifact::File(path) => read(path).map(|bytes| (Sha256::digest(&bytes).into(), Some(bytes))),
+        Artifact::File(path) => read(path, LONGEST).map(|bytes| (Sha256::digest(&bytes).into(), Some(bytes))),
         Artifact::Builtin(name) if name == CHURN_TARGET => Ok((Sha256::digest(CHURN).into(), None)),
         Artifact::Builtin(name) => {
             Err(format!("no model `{name}` is compiled in (there is: {CHURN_TARGET})"))
@@ -276,13 +324,13 @@ fn model_bytes(path: &Artifact) -> Result<(Sha, Option<Vec<u8>>), String> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let meta = fs::metadata(path).map_err(|error| error.to_string())?;
     if !meta.is_file() {
         return Err("it is not a file".into());
     }
-    if meta.len() > LONGEST {
-        return Err(format!("it has {} bytes, more than {LONGEST}", meta.len()));
+    if meta.len() > most {
+        return Err(format!("it has {} bytes, more than {most}", meta.len()));
     }
     fs::read(path).map_err(|error| error.to_string())
 }
@@ -291,7 +339,8 @@ fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
-fn shown(artifact: &Artifact) -> String {
+/// An artifact as the configuration names it.
+pub(crate) fn shown(artifact: &Artifact) -> String {
     match artifact {
         Artifact::File(path) => path.display().to_string(),
         Artifact::Builtin(name) => format!("builtin:{name}"),

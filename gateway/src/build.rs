@@ -6,7 +6,8 @@ use std::process::Command;
 use std::{env, fs, io};
 
 /// Plugins that `builtin:NAME` names.
-const PLUGINS: [&str; 3] = ["confidence", "feature-stats", "sampler"];
+const PLUGINS: [&str; 7] =
+    ["confidence", "data-quality", "drift", "fairness", "feature-stats", "outlier", "sampler"];
 
 fn main() -> io::Result<()> {
     println!("cargo:rustc-env=WEIR_COMMIT={}", commit().unwrap_or_else(|| "unknown".into()));

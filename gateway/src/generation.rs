@@ -170,7 +170,9 @@ pub(crate) fn files(source: &Source, config: &Config) -> Vec<PathBuf> {
         BackendKind::Local(local) => Some(&local.model),
         BackendKind::Forward(_) => None,
     });
-    let artifacts = models.chain(config.plugins.iter().map(|p| &p.path));
+    let of_plugin = |plugin: &'_ weir_config::Plugin| plugin.profiles.as_deref().unwrap_or_default().to_vec();
+    let profiles: Vec<Artifact> = config.plugins.iter().flat_map(of_plugin).collect();
+    let artifacts = models.chain(config.plugins.iter().map(|p| &p.path)).chain(&profiles);
     let of_artifacts = artifacts.filter_map(|a| match a {
         Artifact::File(path) => Some(path.clone()),
         Artifact::Builtin(_) => None,

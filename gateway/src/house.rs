@@ -8,6 +8,7 @@ use weir_admin::{Gateway, Options, Pages, Scope, Server};
 use weir_config::{Config, Loaded};
 use weir_exchange::{Handoff, ShardLimits};
 use weir_observe::{Keeper, Line, Metrics as LineMetrics, RecentVerdicts};
+use weir_plugin::Coverage;
 use weir_proxy::{
     EndpointBook, Listener, Proxy, ProxyMetrics, ProxyParts, RouteIds, TrafficPages, slo_events,
 };
@@ -23,7 +24,7 @@ use crate::loaded::ModelLoaded;
 use crate::reload::ReloadMetrics;
 use crate::running::{Running, RunningParts};
 use crate::runtime::Control;
-use crate::seams::{TrafficPort, Verdicts, admin_hosts, line_config};
+use crate::seams::{TrafficPort, Unseen, Verdicts, admin_hosts, line_config};
 use crate::status::{Status, StatusParts};
 use crate::watch::Watch;
 
@@ -63,14 +64,19 @@ impl House {
         let line_metrics = LineMetrics::new(&registry, slo_events.clone())?;
         let fates = line_metrics.line.exchanges.clone();
         let alerting = Alerting::new(config, &registry, (&logger, slo_events.clone()))?;
+        let exports = Exports::new(&registry, &logger)?;
+        let of_plugins = (
+            exports.findings_in_force().sink(),
+            Arc::new(Unseen(line_metrics.line.clone())) as Arc<dyn Coverage>,
+        );
         Ok(Self {
             proxy_metrics: ProxyMetrics::new(&registry, fates, slo_events)?,
             line_metrics,
             reloads: ReloadMetrics::new(&registry)?,
             ids: RouteIds::default(),
             endpoints: Arc::default(),
-            workshop: Workshop::new(config, &registry, &logger)?,
-            exports: Exports::new(&registry, &logger)?,
+            workshop: Workshop::new(config, &registry, &logger, of_plugins)?,
+            exports,
             alerting,
             registry,
             logger,

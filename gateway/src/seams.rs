@@ -10,8 +10,8 @@ use weir_admin::Pages;
 use weir_config::Config;
 use weir_exchange::{Batch, LoadSpan, LocalRequest, SchemaId, Verdict};
 use weir_inference::{Served, Submitted};
-use weir_observe::{BatchLimits, Judge, LineConfig, RecentVerdicts, SchemaLimits, VerdictSink};
-use weir_plugin::PluginJudge;
+use weir_observe::{BatchLimits, Judge, LineConfig, LineMetrics, RecentVerdicts, SchemaLimits, VerdictSink};
+use weir_plugin::{Coverage, PluginJudge};
 use weir_proxy::{LocalModel, Predicted, TrafficPages};
 use weir_telemetry::log::{Field, Logger};
 
@@ -65,6 +65,15 @@ impl Judge for PluginSeat {
 
     fn forget(&mut self, schema: SchemaId) {
         self.0.forget(schema);
+    }
+}
+
+/// What of the traffic a plugin was not given, as tallies ask.
+pub(crate) struct Unseen(pub(crate) LineMetrics);
+
+impl Coverage for Unseen {
+    fn lost(&self, key: &str, route: &str) -> u64 {
+        self.0.unseen(key, route)
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use weir_admin::{
-    Gateway, GenerationStatus, Health, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded, Settled,
-    Settling,
+    Gateway, GenerationStatus, Health, LiveProfile, RecentVerdict, ReloadOutcome, ReloadStatus, Reloaded,
+    Settled, Settling,
 };
 use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginState, PluginStatus};
 use weir_exchange::{Handoff, Schema};
@@ -19,6 +19,7 @@ use weir_proxy::{EndpointBook, Readiness, Snapshot};
 
 use crate::alerting::Alerting;
 use crate::generation::{Refused, What};
+use crate::live;
 use crate::watch::Nudge;
 
 /// The state of the house, for those who ask.
@@ -181,6 +182,16 @@ impl Gateway for Status {
 
     fn evidence(&self, fingerprint: &str) -> Option<serde_json::Value> {
         self.alerting.evidence(fingerprint)
+    }
+
+    fn findings(&self) -> serde_json::Value {
+        // Whatever a plugin says is an object, which was checked.
+        serde_json::to_value(self.plugins.findings()).unwrap_or_default()
+    }
+
+    fn live_profile(&self, asked: &LiveProfile) -> Result<serde_json::Value, String> {
+        let schemas: Vec<_> = self.schemas_by_age().into_iter().map(|(schema, _)| schema).collect();
+        live::profile(&self.plugins, &schemas, asked)
     }
 
     fn backends(&self) -> Vec<EndpointStatus> {

@@ -1,7 +1,8 @@
-//! What Weir sends to others: spans, and records of predictions. Each is made of the configuration, and goes
-//! on as it is over a reload that does not change what it was made from.
+//! What Weir sends to others: spans, records of predictions, and what plugins find out. Each is made of the
+//! configuration, and goes on as it is over a reload that does not change what it was made from.
 
 mod collector;
+mod findings;
 mod mirror;
 mod records;
 mod spans;
@@ -16,6 +17,7 @@ use weir_telemetry::export::ExportMetrics;
 use weir_telemetry::log::Logger;
 
 use crate::cli::CliError;
+pub(crate) use findings::{Findings, FindingsInForce};
 pub(crate) use mirror::Mirror;
 pub(crate) use records::Recorder;
 pub(crate) use spans::Tracer;
@@ -25,6 +27,7 @@ pub(crate) struct Exports {
     metrics: ExportMetrics,
     logger: Logger,
     running: Mutex<Outlets>,
+    findings: FindingsInForce,
 }
 
 /// The exporters of a generation; `None`: it has none of the kind.
@@ -33,13 +36,19 @@ pub(crate) struct Outlets {
     pub(crate) tracer: Option<Tracer>,
     recorder: Option<Recorder>,
     mirror: Option<Mirror>,
+    findings: Option<Findings>,
 }
 
 impl Exports {
     pub(crate) fn new(registry: &Registry, logger: &Logger) -> Result<Self, CliError> {
-        let metrics = ExportMetrics::new(&["traces", "records", "logs", "events"]);
+        let metrics = ExportMetrics::new(&["traces", "records", "logs", "events", "findings"]);
         metrics.register(registry)?;
-        Ok(Self { metrics, logger: logger.source("export"), running: Mutex::default() })
+        Ok(Self {
+            metrics,
+            logger: logger.source("export"),
+            running: Mutex::default(),
+            findings: FindingsInForce::default(),
+        })
     }
 
     /// The exporters of a configuration. Nothing is connected or opened before there is something to send.
@@ -48,10 +57,14 @@ impl Exports {
         let tracer = self.tracer(config, running.tracer);
         let recorder = self.recorder(config, running.recorder);
         let mirror = self.mirror(config, running.mirror);
-        match (tracer, recorder, mirror) {
-            (Ok(tracer), Ok(recorder), Ok(mirror)) => Ok(Outlets { tracer, recorder, mirror }),
-            (tracer, recorder, mirror) => {
-                Err([tracer.err(), recorder.err(), mirror.err()].into_iter().flatten().collect())
+        let findings = self.findings(config, running.findings);
+        match (tracer, recorder, mirror, findings) {
+            (Ok(tracer), Ok(recorder), Ok(mirror), Ok(findings)) => {
+                Ok(Outlets { tracer, recorder, mirror, findings })
+            }
+            (tracer, recorder, mirror, findings) => {
+                let faults = [tracer.err(), recorder.err(), mirror.err(), findings.err()];
+                Err(faults.into_iter().flatten().collect())
             }
         }
     }
@@ -59,6 +72,9 @@ impl Exports {
     /// These are in force; those before send what they have and end. False if they are the same.
     pub(crate) fn keep(&self, outlets: &Outlets) -> bool {
         let before = std::mem::replace(&mut *self.kept(), outlets.clone());
+        if before.findings != outlets.findings {
+            self.findings.store(outlets.findings.as_ref());
+        }
         if before.mirror != outlets.mirror {
             self.logger.set_mirror(outlets.mirror.as_ref().map(Mirror::of_log));
         }
@@ -69,11 +85,18 @@ impl Exports {
     pub(crate) fn finish(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let left = || until.saturating_duration_since(Instant::now());
-        let Outlets { tracer, recorder, mirror } = std::mem::take(&mut *self.kept());
+        let Outlets { tracer, recorder, mirror, findings } = std::mem::take(&mut *self.kept());
         self.logger.set_mirror(None);
+        self.findings.store(None);
+        let findings = findings.is_none_or(|findings| findings.finish(left()));
         let lines = mirror.is_none_or(|mirror| mirror.finish(left()));
         let spans = tracer.is_none_or(|tracer| tracer.finish(left()));
-        recorder.is_none_or(|recorder| recorder.finish(left())) && spans && lines
+        recorder.is_none_or(|recorder| recorder.finish(left())) && spans && lines && findings
+    }
+
+    /// The verdict log that is in force at any time.
+    pub(crate) fn findings_in_force(&self) -> FindingsInForce {
+        self.findings.clone()
     }
 
     fn kept(&self) -> MutexGuard<'_, Outlets> {

@@ -59,11 +59,7 @@ impl Exports {
             return Ok(Some(running));
         }
         let file = log.file.as_ref().map(|path| {
-            let sync = match log.sync {
-                Sync::Never => export::Sync::Never,
-                Sync::Close => export::Sync::Close,
-                Sync::Batch => export::Sync::Batch,
-            };
+            let sync = durability(log.sync);
             let (file_bytes, total_bytes) = (log.file_bytes, log.total_bytes);
             let options = FileOptions { path: path.clone(), file_bytes, total_bytes, sync };
             self.sink("file", Lines::new(options, "records"), bounds(log))
@@ -95,6 +91,15 @@ impl Exports {
     ) -> Result<Exporter<T::Item>, Misfit> {
         let started = Exporter::start(transport, bounds, &self.metrics, &self.logger);
         started.map_err(|error| misfit("prediction_log", key, error.to_string()))
+    }
+}
+
+/// As files take it.
+pub(super) fn durability(sync: Sync) -> export::Sync {
+    match sync {
+        Sync::Never => export::Sync::Never,
+        Sync::Close => export::Sync::Close,
+        Sync::Batch => export::Sync::Batch,
     }
 }
 
