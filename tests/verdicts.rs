@@ -74,7 +74,16 @@ fn a_window_that_has_closed_is_judged_shown_logged_and_counted() {
     let number = |key: &str| test[key].as_f64().unwrap_or_else(|| panic!("`{key}` in {test}"));
     assert!(number("adjusted_p") <= finding["level"].as_f64().expect("a level"), "{finding}");
     assert!(number("psi_corrected") > 0.05 && number("x2") > number("dof"), "{test}");
-    assert_eq!(finding["rows_assumed"], "independent");
+    // Its counts give X2 again, bin by bin.
+    let counts = |key: &str| -> Vec<f64> {
+        let counts = test[key].as_array().unwrap_or_else(|| panic!("`{key}` in {test}"));
+        counts.iter().filter_map(Value::as_f64).collect()
+    };
+    let (before, now) = (counts("reference_counts"), counts("current_counts"));
+    let (n, m) = (before.iter().sum::<f64>(), now.iter().sum::<f64>());
+    let x2: f64 = before.iter().zip(&now).map(|(r, c)| (m * r - n * c).powi(2) / (r + c) / (n * m)).sum();
+    assert!((x2 / number("x2") - 1.0).abs() < 1e-3, "{x2} of the counts in {test}");
+    assert_eq!(finding["assumption"], "independent rows assumed");
     assert_eq!(
         (&finding["observed_exchanges"], finding["profile"]["digest"].as_str().map(str::len)),
         (&finding["answered_exchanges"], Some(64))

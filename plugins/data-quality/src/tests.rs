@@ -165,6 +165,8 @@ fn missing_rows_are_held_against_the_seasons_of_the_reference() {
         missing: of(2.0),
         reference_missing: 0.08,
         current_missing: 0.08,
+        reference_bins: Vec::new(),
+        current_bins: Vec::new(),
     };
     window.comparisons.insert((0, None), comparison);
     assert_eq!(judge(&mut harness, window).0, "ok");

@@ -12,6 +12,9 @@ use crate::state::State;
 /// Tests told of by a finding: every one that alarms, and the next by p.
 const MOST_TESTS: usize = 500;
 
+/// Tests that are told with their counts: a feature of a hundred texts has two hundred.
+const MOST_COUNTED: usize = 100;
+
 /// Features of which it is told what could be seen: each takes the gateway some hundred us.
 const MOST_SEEN: usize = 100;
 
@@ -40,8 +43,10 @@ impl Verdict<'_> {
             "effective_rows": closed.effective,
             "observed_exchanges": closed.observed,
             "answered_exchanges": closed.answered,
+            // Rows of exchanges that were not observed are not known: as many as of the others.
+            "answered_rows": closed.rows as f64 * (closed.answered / closed.observed.max(1.0)).max(1.0),
             "windows_dropped": closed.dropped,
-            "rows_assumed": if profile.blocks > 0 { "alike within blocks" } else { "independent" },
+            "assumption": if profile.blocks > 0 { "rows alike within blocks" } else { "independent rows assumed" },
             "budget_looks_a_month": settings.budget,
             "looks_a_month": pace.looks(),
             "level": pace.level(),
@@ -50,7 +55,12 @@ impl Verdict<'_> {
             "misfits": look::named(misfits),
         });
         if let Some((look, tests)) = look {
-            let told: Vec<Value> = tests.iter().take(MOST_TESTS).map(|test| self.test(look, test)).collect();
+            let told: Vec<Value> = tests
+                .iter()
+                .take(MOST_TESTS)
+                .enumerate()
+                .map(|(at, test)| self.test(look, test, at))
+                .collect();
             finding["hypotheses"] = tests.len().into();
             finding["drifted"] = tests.iter().filter(|test| test.drift).count().into();
             finding["tests"] = told.into();
@@ -65,7 +75,7 @@ impl Verdict<'_> {
         features.filter_map(|it| Some(json!({ "feature": it.name, "why": why(it)? }))).collect()
     }
 
-    fn test(&self, look: &Look, test: &Test) -> Value {
+    fn test(&self, look: &Look, test: &Test, at: usize) -> Value {
         let (feature, segment) = look.place(test);
         let known = &self.profile.features[feature];
         let comparison = &look.compared[test.of.0].1;
@@ -79,10 +89,16 @@ impl Verdict<'_> {
         if let Some(segment) = segment.and_then(|at| self.closed.segments.get(at)) {
             told["segment"] = segment.name.clone().into();
         }
+        let rounded =
+            |bins: &[f64]| -> Value { bins.iter().map(|rows| (rows * 1e3).round() / 1e3).collect() };
         if test.of.1 == Of::Missing {
             told["reference_share"] = comparison.reference_missing.into();
             told["current_share"] = comparison.current_missing.into();
             return told;
+        }
+        if at < MOST_COUNTED {
+            told["reference_counts"] = rounded(&comparison.reference_bins);
+            told["current_counts"] = rounded(&comparison.current_bins);
         }
         if let Some(effects) = &comparison.effects {
             told["js_distance"] = effects.js.corrected.into();

@@ -69,6 +69,8 @@ fn comparison(p: f64, psi: f64) -> Comparison {
         missing: Table { x2: 0.0, dof: 0, ..table(1.0, 0.0) },
         reference_missing: 0.0,
         current_missing: 0.0,
+        reference_bins: vec![2500.0, 2500.0],
+        current_bins: vec![400.0, 600.0],
     }
 }
 
@@ -227,6 +229,7 @@ fn segments_with_rows_enough_are_a_part_of_the_family() {
     let finding = &harness.reports("drift")[0];
     assert_eq!((&finding["hypotheses"], &finding["drifted"]), (&json::json!(6), &json::json!(1)));
     let first = &finding["tests"][0];
+    assert_eq!(first["current_counts"], json::json!([400.0, 600.0]));
     assert_eq!((&first["feature"], &first["segment"]), (&json::json!("plan"), &json::json!("de")));
     assert!((first["adjusted_p"].as_f64().unwrap() - 6e-6).abs() < 1e-15);
     assert!(harness.condition("drifted_feature", &["plan"]).unwrap().0);

@@ -225,6 +225,10 @@ fn comparison(profile: &drift::Profile<'_>, current: &Sample<'_>) -> types::Comp
         let rows = sample.counts.iter().sum::<f64>() + sample.missing;
         if rows > 0.0 { sample.missing / rows } else { 0.0 }
     };
+    let bins = |sample: &Sample<'_>| {
+        let groups = profile.groups.sum(sample.counts);
+        groups.into_iter().map(|rows| rows * sample.factor).collect()
+    };
     let all = |sample: &Sample<'_>| (sample.counts.iter().sum::<f64>() + sample.missing) * sample.factor;
     types::Comparison {
         values: types::Table {
@@ -254,5 +258,7 @@ fn comparison(profile: &drift::Profile<'_>, current: &Sample<'_>) -> types::Comp
         },
         reference_missing: share(&profile.reference),
         current_missing: share(current),
+        reference_bins: bins(&profile.reference),
+        current_bins: bins(current),
     }
 }
