@@ -222,15 +222,23 @@ impl Drift {
     ) {
         let Case { tally, profile, closed } = case;
         out.add(self.metrics.looks, &[state.as_str()], 1.0);
-        self.metrics.show_window(profile, *tally, closed, out);
+        self.metrics.show_window(closed, out);
+        let changes = self.metrics.show_changes(profile, *tally, out);
         if let Some((look, tests)) = look {
             self.metrics.show_look(profile, look, tests, out);
         }
         let misses = if state.is_verdict() { 0 } else { self.misses(schema).saturating_add(1) };
         self.stand(schema, Standing { state, misses }, out);
         let misfits = reference::profile(schema).map_or_else(Vec::new, |it| it.misfits);
-        let verdict =
-            Verdict { state, misfits: &misfits, by: (&self.settings, &self.pace), profile, closed, look };
+        let verdict = Verdict {
+            state,
+            misfits: &misfits,
+            by: (&self.settings, &self.pace),
+            profile,
+            closed,
+            changes: &changes,
+            look,
+        };
         reference::report(schema, "drift", &verdict.finding());
         tally.done(state.is_verdict());
     }

@@ -92,30 +92,36 @@ impl Metrics {
         }
     }
 
-    /// How much was seen, and what detectors have found.
-    pub(crate) fn show_window(
-        &self,
-        profile: &ProfileInfo,
-        tally: Tally,
-        closed: &Closed,
-        out: &mut Outcome,
-    ) {
+    /// How much was seen.
+    pub(crate) fn show_window(&self, closed: &Closed, out: &mut Outcome) {
         out.set(self.rows, &[], closed.rows as f64);
         out.set(self.effective, &[], closed.effective);
         let observed = if closed.answered > 0.0 { closed.observed / closed.answered } else { 1.0 };
         out.set(self.observed, &[], observed.min(1.0));
-        if !self.follows {
-            return;
-        }
-        for at in 0..profile.features.len().min(self.features) {
+    }
+
+    /// What detectors have found in a window, feature by feature: also as (name, ADWIN's, Page-Hinkley's).
+    pub(crate) fn show_changes(
+        &self,
+        profile: &ProfileInfo,
+        tally: Tally,
+        out: &mut Outcome,
+    ) -> Vec<(String, u32, u32)> {
+        let mut all = Vec::new();
+        for at in 0..if self.follows { profile.features.len() } else { 0 } {
             let Some(numbers) = tally.numbers(at, None) else { continue };
+            if numbers.adwin + numbers.page_hinkley == 0 {
+                continue;
+            }
             let name = reference::label(profile, at);
             for (detector, found) in [("adwin", numbers.adwin), ("page_hinkley", numbers.page_hinkley)] {
-                if found > 0 {
+                if at < self.features {
                     out.add(self.changes, &[&name, detector], f64::from(found));
                 }
             }
+            all.push((name, numbers.adwin, numbers.page_hinkley));
         }
+        all
     }
 
     /// Features by themselves: what they show in all rows, and whether they drift in any segment.

@@ -25,13 +25,15 @@ pub(crate) struct Verdict<'a> {
     pub(crate) profile: &'a ProfileInfo,
     pub(crate) misfits: &'a [Misfit],
     pub(crate) closed: &'a Closed,
+    /// Changes that detectors have found: name, ADWIN's, Page-Hinkley's.
+    pub(crate) changes: &'a [(String, u32, u32)],
     /// None if the window was not looked at.
     pub(crate) look: Option<(&'a Look, &'a [Test])>,
 }
 
 impl Verdict<'_> {
     pub(crate) fn finding(&self) -> Value {
-        let Self { state, by: (settings, pace), profile, misfits, closed, look } = self;
+        let Self { state, by: (settings, pace), profile, misfits, closed, changes, look } = self;
         let mut finding = json!({
             "verdict": state.as_str(),
             "window": { "begin_unix_ns": closed.begin_ns, "end_unix_ns": closed.end_ns },
@@ -54,6 +56,10 @@ impl Verdict<'_> {
             "left_out": self.left_out(),
             "misfits": look::named(misfits),
         });
+        if settings.run_length > 0 {
+            let change = |(name, adwin, page_hinkley): &(String, u32, u32)| json!({ "feature": name, "adwin": adwin, "page_hinkley": page_hinkley });
+            finding["changes"] = changes.iter().map(change).collect();
+        }
         if let Some((look, tests)) = look {
             let told: Vec<Value> = tests
                 .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_plugin_sdk::json;
-use weir_plugin_sdk::reference::{Comparison, Feature, Misfit, MisfitKind, Segment, Table};
+use weir_plugin_sdk::reference::{Comparison, Feature, FeatureNumbers, Misfit, MisfitKind, Segment, Table};
 use weir_plugin_sdk::statistics::Effect;
 use weir_plugin_sdk::testing::{Harness, Table as Traffic, Window};
 
@@ -345,4 +345,40 @@ fn a_profile_that_does_not_fit_is_refused_with_the_columns_that_differ() {
     let scores = misfit(role::INPUT, "more", MisfitKind::Extra);
     let judged = with(vec![misfit("score", "Yes", MisfitKind::Missing), scores]);
     assert_eq!(state(&judged), "drift");
+}
+
+#[test]
+fn what_detectors_have_found_is_counted_and_told_if_they_run() {
+    for (settings, told) in [("{}", false), (r#"{"run_length": 100000}"#, true)] {
+        let mut harness = at_work(settings);
+        assert_eq!(harness.tallies()[0].run_length, if told { 100_000 } else { 0 });
+        let mut it = window(1, [(0.5, 0.0); 3]);
+        let found = FeatureNumbers { adwin: 2, page_hinkley: 1, ..numbers() };
+        it.numbers = BTreeMap::from([((0, None), numbers()), ((1, None), found)]);
+        harness.close(it);
+        harness.tick();
+        assert_eq!(state(&harness), "ok", "they alarm nobody");
+        assert_eq!(harness.counter("changes", &["plan", "adwin"]), if told { 2.0 } else { 0.0 });
+        let changes = &harness.reports("drift")[0]["changes"];
+        let expected = json::json!([{ "feature": "plan", "adwin": 2, "page_hinkley": 1 }]);
+        assert_eq!(*changes, if told { expected } else { json::Value::Null });
+    }
+}
+
+fn numbers() -> FeatureNumbers {
+    FeatureNumbers {
+        rows: 1000.0,
+        missing: 0.0,
+        below: 0.0,
+        above: 0.0,
+        infinite: 0.0,
+        other_kind: 0.0,
+        unseen: 0.0,
+        min: 0.0,
+        max: 1.0,
+        varies: true,
+        bins: vec![500.0; 2],
+        adwin: 0,
+        page_hinkley: 0,
+    }
 }
