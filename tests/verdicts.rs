@@ -1,12 +1,14 @@
 //! Windows of live traffic, judged: what is found is shown, logged and counted, and a restart in the middle
 //! of a window changes no count.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
-use support::{Gateway, Server, eventually, forward_with};
+use support::{Gateway, Server, eventually, eventually_within, forward_with, ok_json};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const PREDICT: &str = "/v1/models/loan:predict";
@@ -101,6 +103,67 @@ fn a_window_that_has_closed_is_judged_shown_logged_and_counted() {
     let scrape = gateway.scrape();
     let bins: Vec<f64> = scrape.series("drift_bin_rows_total").map(|sample| sample.value).collect();
     assert!(bins.len() == 10 && bins.contains(&0.0), "{bins:?}");
+}
+
+/// All their windows close at the same moment, and one call of the plugin sees all of them.
+#[test]
+fn thirty_versions_of_a_model_all_get_their_verdicts() {
+    const VERSIONS: usize = 30;
+    const FEATURES: usize = 20;
+    const ROWS: usize = 150;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let row = |n: usize| -> Vec<String> {
+        (0..FEATURES).map(|at| format!("{}", (n * 7919 + at * 104_729) % 1009)).collect()
+    };
+    let names: Vec<String> = (0..FEATURES).map(|at| format!("f{at}")).collect();
+    let rows: Vec<String> = (0..2000).map(|n| row(n).join(",")).collect();
+    fs::write(folder.path().join("wide.csv"), format!("{}\n{}\n", names.join(","), rows.join("\n")))
+        .expect("written");
+    let args = ["profile", "build", "--data", "wide.csv", "--window-rows", "100", "-o", "wide.json"];
+    let output =
+        Command::new(WEIR).args(args).current_dir(folder.path()).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The version is what the request's header says.
+    let server = Server::start(|request| {
+        let version = request.header("x-version").unwrap_or_default().to_owned();
+        let predictions = vec!["0"; ROWS].join(", ");
+        ok_json(&format!("{{\"predictions\": [{predictions}], \"model_version\": \"{version}\"}}"))
+    });
+    let route = forward_with(&[server.address()], "protocol = \"json\"\nmodel = \"wide\"", "");
+    let profile = folder.path().join("wide.json");
+    let plugin = format!(
+        "[plugin.drift]\npath = \"builtin:drift\"\nlimits = {{ cpu = \"100%\", memory = \"256MiB\" }}\n\
+         config = {{ profile = \"{}\", window = \"10s\" }}\n",
+        profile.display()
+    );
+    let gateway = Gateway::start(WEIR, &format!("{plugin}{route}"));
+    let body = |version: usize| {
+        let rows = (0..ROWS).map(|n| {
+            let cells = names.iter().zip(row(n * 31 + version));
+            let cells: Vec<String> = cells.map(|(name, cell)| format!("\"{name}\": {cell}")).collect();
+            format!("{{{}}}", cells.join(", "))
+        });
+        format!("{{\"features\": [{}]}}", rows.collect::<Vec<_>>().join(", "))
+    };
+    let mut client = gateway.client();
+    for version in 0..VERSIONS {
+        let body = body(version);
+        let head = format!(
+            "POST /predict HTTP/1.1\r\nHost: weir.test\r\nX-Version: {version}\r\nContent-Type: application/json"
+        );
+        client.send(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert_eq!(client.reply_to("POST").status(), 200);
+    }
+    // Each version's rows are of one window, since they came in one request.
+    eventually_within(Duration::from_secs(60), "a verdict on every version", || {
+        let scrape = gateway.scrape();
+        let judged = scrape
+            .series("drift_looks_total")
+            .filter(|it| it.value > 0.0 && ["ok", "drift"].contains(&&*it.labels["result"]));
+        let versions: BTreeSet<&str> = judged.map(|it| &*it.labels["model_version"]).collect();
+        (versions.len() == VERSIONS).then_some(())
+    });
+    assert_eq!(gateway.metric("weir_plugin_faults_total", &[("plugin", "drift")]), 0.0);
 }
 
 #[test]

@@ -26,6 +26,9 @@ use crate::state::State;
 /// Bytes of a log line from a plugin; the interface says so.
 const LONGEST_LINE: usize = 1024;
 
+/// Findings in a second: all models of a plugin report when their windows close, at once.
+const MOST_REPORTS: u32 = 1000;
+
 /// Bytes of a label value. Feature names and categories are shorter by the caps on schemas.
 const LONGEST_LABEL: usize = 256;
 
@@ -79,7 +82,7 @@ impl Context {
             key: key.clone(),
             profiles: profiles.clone(),
             pending: Vec::new(),
-            reports: log.clone(),
+            reports: Gate::new(log.logger.clone(), MOST_REPORTS),
             findings: findings.clone(),
             plan: None,
             state: Box::default(),

@@ -167,7 +167,7 @@ impl reference::Host for Context {
         };
         let model = known.model.clone();
         if !self.reports.pass(self.now_ns) {
-            self.cells.dropped(Dropped::Log, 1);
+            self.cells.dropped(Dropped::Finding, 1);
             return;
         }
         match object(&finding).filter(|_| (1..=LONGEST_KIND).contains(&kind.len())) {

@@ -204,3 +204,12 @@ fn values_and_missing_rows_of_all_features_are_one_family() {
     let p = looks[1].values_hypothesis().unwrap().p;
     assert!((verdicts[1].values.unwrap().adjusted / p - 5.0).abs() < 1e-9, "the second of six");
 }
+
+#[test]
+fn what_two_blocks_tell_of_phi_lets_nothing_be_seen() {
+    let two = Dispersion { phi: 2.0, dof: Some((1.0, 1.0)) };
+    for level in [1e-2, 1e-6, 1e-12] {
+        let seen = smallest_psi_of((5000.0, 500.0), level, 9, &two);
+        assert!(seen > 10.0, "{level}: {seen}");
+    }
+}

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use look::{Bar, Look, Test, judged};
+use look::{Bar, Budget, Look, Test, judged};
 use metrics::Metrics;
-use report::Verdict;
+use report::{MOST_TESTS, Verdict};
 use settings::Settings;
 use state::{Standing, State};
 use weir_plugin_sdk::log;
@@ -26,9 +26,11 @@ use weir_plugin_sdk::looks::Pace;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Against, Closed, ProfileInfo, Tally, TallySpec};
 
-/// Comparisons of one call: a look at a thousand features in ten segments takes some dozen calls, each well
-/// under its limits.
-const COMPARISONS: usize = 250;
+/// Units of work of showing the reference of one feature, of telling one test, and of all that a window shows
+/// at its end.
+const SHOWING: usize = 6;
+const TELLING: usize = 4;
+const CONCLUDING: usize = 50;
 
 /// Windows in a row without a verdict after which nobody watches the model.
 const BLIND_AFTER: u32 = 3;
@@ -41,8 +43,13 @@ pub struct Drift {
     against: Against,
     metrics: Metrics,
     known: PerSchema<Known>,
+    /// The model of each schema.
+    models: Vec<(u32, String)>,
     /// By model: looks that go on.
     looks: BTreeMap<String, Look>,
+    budget: Budget,
+    /// Models whose windows have closed and were not come to, which go first in the next call.
+    waiting: Vec<String>,
     /// By model; a new instance is told.
     standing: BTreeMap<String, Standing>,
 }
@@ -79,7 +86,10 @@ impl Plugin for Drift {
             against: settings.reference().unwrap_or(Against::Profile),
             metrics: Metrics::declare(manifest, &settings),
             known: PerSchema::default(),
+            models: Vec::new(),
             looks: BTreeMap::new(),
+            budget: Budget::default(),
+            waiting: Vec::new(),
             standing: BTreeMap::new(),
             pace,
             settings,
@@ -92,11 +102,15 @@ impl Plugin for Drift {
     }
 
     fn tick(&mut self, schema: &Schema, now_ns: u64, out: &mut Outcome) {
+        self.budget.begin(now_ns);
         let Known { profile: Some(profile), tally: Some(tally), shown, .. } = self.open(schema) else {
             self.without_profile(schema, now_ns, out);
             return;
         };
-        if !shown {
+        if !shown && !self.budget.is_spent() {
+            let features = profile.features.len();
+            self.budget.take(features.min(self.settings.max_features as usize), SHOWING);
+            self.budget.take(features, TELLING);
             self.metrics.show_reference(schema, &profile, out);
             reference::report(
                 schema,
@@ -106,6 +120,7 @@ impl Plugin for Drift {
             self.known.of(schema, Known::default).shown = true;
         }
         match tally.next() {
+            Some(_) if !self.has_its_turn(&schema.model_key()) => {}
             Some(closed) => self.judge(schema, &Case { tally, profile: &profile, closed: &closed }, out),
             None if !self.standing.contains_key(&schema.model_key()) => {
                 self.stand(schema, Standing { state: State::NotEnoughData, misses: 0 }, out);
@@ -116,6 +131,13 @@ impl Plugin for Drift {
 
     fn retire(&mut self, schema: &Schema) {
         self.known.remove(schema);
+        let model = schema.model_key();
+        self.models.retain(|(id, _)| *id != schema.id);
+        if !self.models.iter().any(|(_, other)| *other == model) {
+            self.standing.remove(&model);
+            self.looks.remove(&model);
+            self.waiting.retain(|other| *other != model);
+        }
     }
 
     fn save(&self) -> Option<(u32, Vec<u8>)> {
@@ -131,7 +153,10 @@ impl Plugin for Drift {
 impl Drift {
     /// What is known of a schema, whose rows are counted from now on if its model has a profile.
     fn open(&mut self, schema: &Schema) -> Known {
-        let Self { settings, pace, metrics, known, .. } = self;
+        let Self { settings, pace, metrics, known, models, .. } = self;
+        if !models.iter().any(|(id, _)| *id == schema.id) {
+            models.push((schema.id, schema.model_key()));
+        }
         let known = known.of(schema, Known::default);
         if known.profile.is_none() {
             known.profile = reference::profile(schema).map(Rc::new);
@@ -167,6 +192,17 @@ impl Drift {
         self.stand(schema, Standing { state: State::NoProfile, misses }, out);
     }
 
+    /// Whether a model is judged in this call: not if the call's work is done, and not before those that wait
+    /// since an earlier one, or short windows of the first models would be all that is ever looked at.
+    fn has_its_turn(&mut self, model: &str) -> bool {
+        let waits = self.waiting.iter().any(|other| other == model);
+        let turn = !self.budget.is_spent() && (waits || self.waiting.is_empty());
+        if !turn && !waits {
+            self.waiting.push(model.to_owned());
+        }
+        turn
+    }
+
     /// Judges the window, or a part of it.
     fn judge(&mut self, schema: &Schema, case: &Case, out: &mut Outcome) {
         let Case { tally, profile, closed } = case;
@@ -183,24 +219,50 @@ impl Drift {
         }
         if !self.pace.is_due(closed.end_ns, closed.last_look_ns) {
             out.add(self.metrics.looks, &["skipped"], 1.0);
+            self.waiting.retain(|other| *other != schema.model_key());
             return tally.done(false);
         }
         let key = schema.model_key();
         let begun = self.looks.remove(&key).filter(|look| look.begin_ns == closed.begin_ns);
         let features = || judged(profile, &misfits, &self.settings.ignore);
         let mut look = begun.unwrap_or_else(|| Look::new(closed, &features(), min_rows));
-        if !look.go_on(*tally, &self.against, COMPARISONS) {
+        if !self.look_on(*tally, &mut look) || !self.tell_on(case, &mut look) {
             self.looks.insert(key, look);
             return;
         }
-        let bar = Bar { level: self.pace.level(), min_effect: self.settings.min_effect };
-        let tests = look.tests(bar);
+        let tests = look.tests.take().unwrap_or_default();
         let state = match look.compared.as_slice() {
-            [] => State::NoProfile,
+            // The other side has no window yet.
+            [] => return self.conclude(schema, case, (State::NotEnoughData, None), out),
             _ if tests.iter().any(|test| test.drift) => State::Drift,
             _ => State::Ok,
         };
         self.conclude(schema, case, (state, Some((&look, &tests))), out);
+    }
+
+    /// Compares and tests, as far as the call's work goes; true once that is done.
+    fn look_on(&mut self, tally: Tally, look: &mut Look) -> bool {
+        if look.tests.is_none() {
+            if !look.go_on(tally, &self.against, &mut self.budget) {
+                return false;
+            }
+            let bar = Bar { level: self.pace.level(), min_effect: self.settings.min_effect };
+            look.tests = Some(look.tests(bar, MOST_TESTS));
+        }
+        true
+    }
+
+    /// Puts together what is told of the tests, as far as the call's work goes; true once that is done.
+    fn tell_on(&mut self, case: &Case, look: &mut Look) -> bool {
+        let Some(tests) = look.tests.take() else { return true };
+        let all = tests.len().min(MOST_TESTS);
+        let from = look.told.len();
+        let to = from + self.budget.take(all - from, TELLING);
+        for (at, test) in tests.iter().enumerate().take(to).skip(from) {
+            look.told.push(report::test(case.profile, case.closed, (look, test), at).to_string());
+        }
+        look.tests = Some(tests);
+        to == all && !self.budget.is_spent()
     }
 
     /// Why a window cannot be looked at; decided before any of its values is.
@@ -221,6 +283,8 @@ impl Drift {
         out: &mut Outcome,
     ) {
         let Case { tally, profile, closed } = case;
+        self.budget.take(1, CONCLUDING);
+        self.waiting.retain(|other| *other != schema.model_key());
         out.add(self.metrics.looks, &[state.as_str()], 1.0);
         self.metrics.show_window(closed, out);
         let changes = self.metrics.show_changes(profile, *tally, out);
@@ -239,7 +303,7 @@ impl Drift {
             changes: &changes,
             look,
         };
-        reference::report(schema, "drift", &verdict.finding());
+        reference::report_text(schema, "drift", &verdict.finding());
         tally.done(state.is_verdict());
     }
 

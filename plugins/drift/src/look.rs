@@ -47,6 +47,40 @@ pub(crate) struct Look {
     next: usize,
     /// Places that could be compared.
     pub(crate) compared: Vec<(Place, Comparison)>,
+    /// Once all are: the tests, those to tell first, and what is told of them so far, as JSON.
+    pub(crate) tests: Option<Vec<Test>>,
+    pub(crate) told: Vec<String>,
+}
+
+/// Work that a call may still do. All models' windows close at once, and one call sees all of them: what does
+/// not fit is done in the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Budget {
+    now_ns: u64,
+    left: usize,
+}
+
+impl Budget {
+    /// Units of a call: a unit is a comparison, some eight thousand instructions of ten million.
+    const CALL: usize = 600;
+
+    /// Begins anew with each call, which a time tells apart.
+    pub(crate) fn begin(&mut self, now_ns: u64) {
+        if self.now_ns != now_ns {
+            *self = Self { now_ns, left: Self::CALL };
+        }
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// How many of so many things, of so many units each, are done now.
+    pub(crate) fn take(&mut self, things: usize, each: usize) -> usize {
+        let taken = things.min(self.left.div_ceil(each.max(1)));
+        self.left = self.left.saturating_sub(taken * each);
+        taken
+    }
 }
 
 /// What decides.
@@ -63,12 +97,19 @@ impl Look {
         let segments = closed.segments.iter().enumerate().filter(enough).map(|(at, _)| Some(at));
         let of_segment = |segment| features.iter().map(move |feature| (*feature, segment));
         let places = [None].into_iter().chain(segments).flat_map(of_segment).collect();
-        Self { begin_ns: closed.begin_ns, places, next: 0, compared: Vec::new() }
+        Self {
+            begin_ns: closed.begin_ns,
+            places,
+            next: 0,
+            compared: Vec::new(),
+            tests: None,
+            told: Vec::new(),
+        }
     }
 
-    /// Compares up to so many more; true if that was all.
-    pub(crate) fn go_on(&mut self, tally: Tally, against: &Against, most: usize) -> bool {
-        let end = self.places.len().min(self.next + most);
+    /// Compares as many more as the budget allows; true if that was all.
+    pub(crate) fn go_on(&mut self, tally: Tally, against: &Against, budget: &mut Budget) -> bool {
+        let end = self.places.len().min(self.next + budget.take(self.places.len() - self.next, 1));
         for place in &self.places[self.next..end] {
             let comparison = tally.compare(place.0, place.1, against);
             self.compared.extend(comparison.map(|it| (*place, it)));
@@ -78,8 +119,9 @@ impl Look {
     }
 
     /// Holm over the whole family. What has no degrees of freedom is no hypothesis: nothing it could show.
-    /// In the order of p, so that what has moved most clearly comes first.
-    pub(crate) fn tests(&self, bar: Bar) -> Vec<Test> {
+    /// The first `most` are in the order of p, so that what has moved most clearly comes first; of a family
+    /// of thousands the rest is left as it is, since sorting takes a call's whole work.
+    pub(crate) fn tests(&self, bar: Bar, most: usize) -> Vec<Test> {
         let both = |at: usize| [(at, Of::Values), (at, Of::Missing)];
         let mut family: Vec<(usize, Of)> = (0..self.compared.len()).flat_map(both).collect();
         family.retain(|of| self.table(*of).dof > 0);
@@ -88,7 +130,12 @@ impl Look {
         let mut order: Vec<usize> = (0..family.len()).collect();
         // Equal p-values, such as 0, by how far the rows have moved.
         let key = |at: &usize| (p[*at], -self.table(family[*at]).psi.corrected);
-        order.sort_by(|a, b| key(a).0.total_cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)));
+        let by = |a: &usize, b: &usize| key(a).0.total_cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1));
+        if most < order.len() {
+            order.select_nth_unstable_by(most, by);
+        }
+        let told = order.len().min(most);
+        order[..told].sort_by(by);
         let test = |(rank, at): (usize, usize)| Test {
             of: family[at],
             adjusted_p: adjusted[at],

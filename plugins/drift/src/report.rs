@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::state::State;
 
 /// Tests told of by a finding: every one that alarms, and the next by p.
-const MOST_TESTS: usize = 500;
+pub(crate) const MOST_TESTS: usize = 500;
 
 /// Tests that are told with their counts: a feature of a hundred texts has two hundred.
 const MOST_COUNTED: usize = 100;
@@ -32,7 +32,8 @@ pub(crate) struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
-    pub(crate) fn finding(&self) -> Value {
+    /// As text: its tests were told in earlier calls.
+    pub(crate) fn finding(&self) -> String {
         let Self { state, by: (settings, pace), profile, misfits, closed, changes, look } = self;
         let mut finding = json!({
             "verdict": state.as_str(),
@@ -61,17 +62,14 @@ impl Verdict<'_> {
             finding["changes"] = changes.iter().map(change).collect();
         }
         if let Some((look, tests)) = look {
-            let told: Vec<Value> = tests
-                .iter()
-                .take(MOST_TESTS)
-                .enumerate()
-                .map(|(at, test)| self.test(look, test, at))
-                .collect();
             finding["hypotheses"] = tests.len().into();
             finding["drifted"] = tests.iter().filter(|test| test.drift).count().into();
-            finding["tests"] = told.into();
+            let mut text = finding.to_string();
+            // Of an object with members.
+            text.pop();
+            return format!("{text},\"tests\":[{}]}}", look.told.join(","));
         }
-        finding
+        finding.to_string()
     }
 
     /// Features without a verdict, and why.
@@ -80,44 +78,44 @@ impl Verdict<'_> {
         let features = self.profile.features.iter();
         features.filter_map(|it| Some(json!({ "feature": it.name, "why": why(it)? }))).collect()
     }
+}
 
-    fn test(&self, look: &Look, test: &Test, at: usize) -> Value {
-        let (feature, segment) = look.place(test);
-        let known = &self.profile.features[feature];
-        let comparison = &look.compared[test.of.0].1;
-        let table = look.table(test.of);
-        let mut told = json!({
-            "feature": known.name, "role": known.role, "of": test.of.1.as_str(),
-            "n": table.n, "m": table.m, "x2": table.x2, "phi": table.phi, "dof": table.dof,
-            "p": table.p, "alarm_p": table.alarm_p, "adjusted_p": test.adjusted_p, "cut_off_p": test.cut_off,
-            "psi": table.psi.raw, "psi_corrected": table.psi.corrected, "drift": test.drift,
-        });
-        if let Some(segment) = segment.and_then(|at| self.closed.segments.get(at)) {
-            told["segment"] = segment.name.clone().into();
-        }
-        let rounded =
-            |bins: &[f64]| -> Value { bins.iter().map(|rows| (rows * 1e3).round() / 1e3).collect() };
-        if test.of.1 == Of::Missing {
-            told["reference_share"] = comparison.reference_missing.into();
-            told["current_share"] = comparison.current_missing.into();
-            return told;
-        }
-        if at < MOST_COUNTED {
-            told["reference_counts"] = rounded(&comparison.reference_bins);
-            told["current_counts"] = rounded(&comparison.current_bins);
-        }
-        if let Some(effects) = &comparison.effects {
-            told["js_distance"] = effects.js.corrected.into();
-            told["total_variation"] = effects.total_variation.corrected.into();
-            told["hellinger"] = effects.hellinger.corrected.into();
-        }
-        if let Some(wasserstein) = &comparison.wasserstein {
-            told["wasserstein"] = wasserstein.corrected.into();
-            told["ks"] = comparison.effects.as_ref().map(|it| it.ks.raw).into();
-            told["ks_p"] = comparison.ks_p.into();
-        }
-        told
+/// What is told of one test, the `at`-th by p.
+pub(crate) fn test(profile: &ProfileInfo, closed: &Closed, (look, test): (&Look, &Test), at: usize) -> Value {
+    let (feature, segment) = look.place(test);
+    let known = &profile.features[feature];
+    let comparison = &look.compared[test.of.0].1;
+    let table = look.table(test.of);
+    let mut told = json!({
+        "feature": known.name, "role": known.role, "of": test.of.1.as_str(),
+        "n": table.n, "m": table.m, "x2": table.x2, "phi": table.phi, "dof": table.dof,
+        "p": table.p, "alarm_p": table.alarm_p, "adjusted_p": test.adjusted_p, "cut_off_p": test.cut_off,
+        "psi": table.psi.raw, "psi_corrected": table.psi.corrected, "drift": test.drift,
+    });
+    if let Some(segment) = segment.and_then(|at| closed.segments.get(at)) {
+        told["segment"] = segment.name.clone().into();
     }
+    let rounded = |bins: &[f64]| -> Value { bins.iter().map(|rows| (rows * 1e3).round() / 1e3).collect() };
+    if test.of.1 == Of::Missing {
+        told["reference_share"] = comparison.reference_missing.into();
+        told["current_share"] = comparison.current_missing.into();
+        return told;
+    }
+    if at < MOST_COUNTED {
+        told["reference_counts"] = rounded(&comparison.reference_bins);
+        told["current_counts"] = rounded(&comparison.current_bins);
+    }
+    if let Some(effects) = &comparison.effects {
+        told["js_distance"] = effects.js.corrected.into();
+        told["total_variation"] = effects.total_variation.corrected.into();
+        told["hellinger"] = effects.hellinger.corrected.into();
+    }
+    if let Some(wasserstein) = &comparison.wasserstein {
+        told["wasserstein"] = wasserstein.corrected.into();
+        told["ks"] = comparison.effects.as_ref().map(|it| it.ks.raw).into();
+        told["ks_p"] = comparison.ks_p.into();
+    }
+    told
 }
 
 /// What the tests could see at all, so that their silence can be read: for each feature the X2 that a look

@@ -90,6 +90,11 @@ pub fn report(schema: &Schema, kind: &str, finding: &serde_json::Value) {
     host::report(schema.id, kind, &finding.to_string());
 }
 
+/// The same of a finding that is text already: one that was put together over several calls.
+pub fn report_text(schema: &Schema, kind: &str, finding: &str) {
+    host::report(schema.id, kind, finding);
+}
+
 /// What a feature is called where only its name is said: an output or a score with the name of another
 /// feature carries its role, as in the counters of [`TallySpec::exported`].
 pub fn label(profile: &ProfileInfo, feature: usize) -> String {

@@ -6,6 +6,9 @@ use super::dispersion::Dispersion;
 /// How often a change of the smallest visible size is seen.
 const POWER: f64 = 0.8;
 
+/// A threshold above this is one that nothing reaches: a thousand times what a change of all rows gives.
+const LARGEST_CRITICAL: f64 = 1e6;
+
 /// The corrected PSI that n rows against m show at this level in 80 % of looks; infinite if none is.
 ///
 /// Under change X2 / phi is about non-central chi-squared with lambda = PSI n m / ((n + m) phi).
@@ -33,7 +36,8 @@ fn visible(level: f64, dof: u32) -> f64 {
 
 /// The same of a test that rejects above `critical`.
 fn visible_over(critical: f64, dof: u32) -> f64 {
-    if dof == 0 || !critical.is_finite() {
+    // So high, as F of two blocks is, that no change within reason is seen.
+    if dof == 0 || critical.is_nan() || critical > LARGEST_CRITICAL {
         return f64::INFINITY;
     }
     let (mut low, mut high) = (0.0, 1.0);
