@@ -146,6 +146,7 @@ impl PluginJudge {
     /// Judges a batch. What is lost is counted; nothing fails.
     pub fn observe(&mut self, batch: &Batch, now_unix_ns: u64) -> Vec<Verdict> {
         self.begin(now_unix_ns);
+        self.follow_clock(now_unix_ns);
         self.remember(&batch.schema);
         // Whatever becomes of the call.
         self.tally(batch, false);
@@ -198,6 +199,7 @@ impl PluginJudge {
     /// Time has passed.
     pub fn tick(&mut self, now: u64) {
         self.begin(now);
+        self.follow_clock(now);
         self.close_windows(now);
         if now >= self.sweep_due {
             self.sweep(now);
@@ -212,6 +214,17 @@ impl PluginJudge {
                 self.tick_plugin(now);
             }
         }
+    }
+
+    /// Brings back what a clock that was ahead has put off: nothing is due later than its period from now.
+    fn follow_clock(&mut self, now: u64) {
+        self.set_back_tallies(now);
+        let soon = |due: u64, period: u64| due.min(now.saturating_add(period));
+        let tick_ns = self.prepared.plan.tick_ns;
+        self.tick_due = self.tick_due.map(|due| soon(due, tick_ns));
+        self.save_due = self.save_due.map(|due| soon(due, SAVE_EVERY_NS));
+        self.sweep_due = soon(self.sweep_due, SWEEP_EVERY_NS);
+        self.keep_due = self.keep_due.map(|due| soon(due, tallies::KEEP_EVERY_NS));
     }
 
     /// A schema will not come again.

@@ -2,9 +2,10 @@
 //!
 //! They count whatever becomes of the plugin's calls, and go on over traps, reloads and restarts while their
 //! shape is equal. `map` and `rows` say which rows and columns of a batch count, `part` holds counts,
-//! `window` a window of them, `wish` is what a plugin asks for. `compare` answers, `export` shows, `file`
-//! keeps.
+//! `window` a window of them, `wish` is what a plugin asks for. `clock` begins anew
+//! after a wrong date, `compare` answers, `export` shows, `file` keeps.
 
+mod clock;
 mod compare;
 mod detect;
 mod export;

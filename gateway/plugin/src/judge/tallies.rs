@@ -7,13 +7,13 @@ use weir_exchange::Batch;
 use weir_telemetry::log::Field;
 
 use super::PluginJudge;
-use crate::metrics::Dropped;
+use crate::metrics::{Dropped, StateKind};
 use crate::slot::Left;
 use crate::tally::Kept;
 use crate::view;
 
 /// How often tallies are written, if anything was counted.
-const KEEP_EVERY_NS: u64 = 30_000_000_000;
+pub(super) const KEEP_EVERY_NS: u64 = 30_000_000_000;
 
 impl PluginJudge {
     /// Counts a batch in the tallies of its model; with `fresh`, in those that were opened since it came. The
@@ -37,6 +37,17 @@ impl PluginJudge {
         if self.keep.is_some() && self.keep_due.is_none() {
             self.keep_due = Some(batch.closed_unix_ns.saturating_add(KEEP_EVERY_NS));
         }
+    }
+
+    /// Begins counts anew that are far ahead of the clock, be it that they were kept over a restart.
+    pub(super) fn set_back_tallies(&self, now: u64) {
+        let reset = self.slot.tallies.lock().set_back(now);
+        if reset == 0 {
+            return;
+        }
+        self.slot.cells.resets(StateKind::Tally, reset);
+        let fields = [("plugin", Field::Str(&self.prepared.spec.key)), ("tallies", Field::U64(reset))];
+        self.logger.warn("the clock was ahead: counts of a plugin begin anew", &fields);
     }
 
     /// Time has passed: windows close, and now and then what was counted is written.

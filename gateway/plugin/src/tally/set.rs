@@ -26,7 +26,7 @@ pub trait Coverage: Send + Sync {
 /// All tallies of a key.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
-    places: Places<Tally>,
+    pub(super) places: Places<Tally>,
     scratch: Scratch,
     /// Something was counted since they were saved.
     pub(crate) changed: bool,

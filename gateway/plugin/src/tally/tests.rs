@@ -261,6 +261,26 @@ fn windows_close_on_time_wait_for_what_is_late_and_drop_what_nobody_takes() {
 }
 
 #[test]
+fn a_tally_far_ahead_of_the_clock_begins_anew() {
+    let mut ahead = tally(simple(), wish(None));
+    window(&mut ahead, 1000, &[1.0]);
+    while let Some(begin_ns) = ahead.front().map(|front| front.begin_ns) {
+        ahead.done(begin_ns, true);
+    }
+    window(&mut ahead, 1001, &[1.0]);
+    count(&mut ahead, &ages(T0 + 1002 * SPAN, &[1.0]));
+    let front_ns = ahead.front_ns;
+    assert!(!ahead.set_back(front_ns - 2 * SPAN), "a clock may be a little behind");
+    assert_eq!((ahead.front_ns, ahead.past.len(), ahead.open.len()), (front_ns, 3, 1));
+    let now_ns = T0 + 5 * SPAN + 7;
+    assert!(ahead.set_back(now_ns) && !ahead.set_back(now_ns));
+    assert_eq!((ahead.front_ns, ahead.last_look_ns), (T0 + 5 * SPAN, Some(T0 + 5 * SPAN)));
+    assert_eq!((ahead.open.len(), ahead.waiting.len(), ahead.past.len(), ahead.dropped), (0, 0, 0, 2));
+    assert!(ahead.last.is_none() && ahead.counted_ns == now_ns);
+    assert_eq!(count(&mut ahead, &ages(now_ns, &[1.0])), 0, "nothing is late");
+}
+
+#[test]
 fn segments_of_the_profile_come_first_and_the_rest_as_they_come() {
     let mut known = simple();
     known.segment = Some("colour".into());

@@ -277,6 +277,37 @@ fn counts_are_written_as_time_passes_and_damaged_ones_do_not_stop_a_start() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_blinds_no_model() {
+    const AHEAD: u64 = 400 * 24 * 3600 * SECOND;
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = || HostOptions { state_dir: Some(folder.path().to_owned()), ..HostOptions::default() };
+    for restarts in [false, true] {
+        let mut house = House::with(options());
+        let mut judge = house.judge(watching(&watcher("1.0.0")));
+        observe(&mut judge, AHEAD, &[5.0; 3]);
+        judge.tick(BEGIN + AHEAD + SECOND);
+        if restarts {
+            drop(judge);
+            drop(house);
+            house = House::with(options());
+            judge = house.judge(watching(&watcher("1.0.0")));
+        }
+        observe(&mut judge, 0, &[5.0, 15.0]);
+        assert_eq!(house.value("weir_plugin_dropped_total", &[("reason", "late")]), Some(0.0));
+        assert_eq!(house.value("weir_state_resets_total", &[("what", "tally")]), Some(1.0));
+        assert!(house.log().contains("counts of a plugin begin anew"));
+        assert_eq!(live(&house).running.expect("a window").parts[0].rows, 2);
+        assert!(judge.next_tick().is_some_and(|due| due <= BEGIN + SECOND), "nor is a tick put off");
+        judge.tick(BEGIN + 31 * SECOND);
+        judge.tick(BEGIN + SPAN + 3 * SECOND);
+        judge.tick(BEGIN + SPAN + 5 * SECOND);
+        assert_eq!(house.value("watcher_closed", &[("plugin", "p")]), Some(2.0), "the window is judged");
+        assert_eq!(house.value("weir_state_resets_total", &[("what", "tally")]), Some(1.0), "once");
+        std::fs::remove_dir_all(folder.path().join("tallies")).expect("written meanwhile");
+    }
+}
+
+#[test]
 fn windows_close_without_any_tick_of_the_plugin_and_without_rows() {
     let house = House::default();
     let mut guest = watcher("1.0.0");
