@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use weir_exchange::status::{AlertBrief, EndpointStatus, ObjectiveBrief, PluginStatus};
 
-/// The running gateway, as the admin pages see it. Every method but [`Gateway::reload`] answers from memory,
-/// at once: they are called on the thread that serves every page.
+/// The running gateway, as the admin pages see it. Methods answer from memory, at once: they are called on
+/// the thread that serves every page. Those that may take longer say so, and are called on threads of their
+/// own.
 pub trait Gateway: Send + Sync + 'static {
     /// How the process is; `/health`.
     fn health(&self) -> Health;
@@ -47,12 +48,14 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// What plugins have found out about models, the last of each kind; nothing by default.
+    /// What plugins have found out about models, the last of each kind; nothing by default. May wait for
+    /// plugins at work.
     fn findings(&self) -> serde_json::Value {
         serde_json::json!([])
     }
 
-    /// What a model gets now, as a profile: the last window that a plugin's tally has of it.
+    /// What a model gets now, as a profile: the last window that a plugin's tally has of it. May wait for
+    /// plugins at work.
     ///
     /// # Errors
     /// Why there is none, in words.

@@ -167,11 +167,10 @@ impl Pages {
             Page::Plugins => ok(&json!({ "plugins": self.gateway.plugins() })),
             Page::Verdicts => ok(&json!({ "verdicts": self.gateway.verdicts() })),
             Page::Alerts => ok(&self.gateway.alerts()),
-            Page::Findings => ok(&json!({ "findings": self.gateway.findings() })),
             Page::Backends => ok(&json!({ "endpoints": self.gateway.backends() })),
             Page::Config => ok(&self.gateway.config()),
             Page::Generation => ok(&json!(self.gateway.generation())),
-            Page::Evidence | Page::Profile | Page::Settle | Page::Reload => return None,
+            Page::Evidence | Page::Findings | Page::Profile | Page::Settle | Page::Reload => return None,
         })
     }
 
@@ -181,7 +180,12 @@ impl Pages {
         Some(Reply::json(StatusCode::OK, &self.gateway.evidence(fingerprint)?))
     }
 
-    /// What a model gets now, as a profile.
+    /// What plugins have found. May wait.
+    pub(crate) fn findings(&self) -> Reply {
+        Reply::json(StatusCode::OK, &json!({ "findings": self.gateway.findings() }))
+    }
+
+    /// What a model gets now, as a profile. May wait.
     pub(crate) fn profile(&self, asked: &LiveProfile) -> Reply {
         match self.gateway.live_profile(asked) {
             Ok(profile) => Reply::json(StatusCode::OK, &profile),

@@ -61,6 +61,7 @@ pub(crate) enum Refusal {
     },
     Reloading,
     ReloadFailed,
+    PageFailed,
     /// Answers of that many bytes in all may wait for their readers.
     Unread {
         limit: usize,
@@ -80,7 +81,7 @@ impl Refusal {
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::Unsettled { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Reloading => StatusCode::CONFLICT,
-            Self::ReloadFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ReloadFailed | Self::PageFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unread { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -99,6 +100,7 @@ impl Refusal {
             Self::Unsettled { .. } => "unsettled",
             Self::Reloading => "reloading",
             Self::ReloadFailed => "reload_failed",
+            Self::PageFailed => "page_failed",
             Self::Unread { .. } => "limit",
         }
     }
@@ -131,6 +133,7 @@ impl Refusal {
             Self::ReloadFailed => {
                 "the reload broke off; the old generation stays in force (see the log)".into()
             }
+            Self::PageFailed => "the page broke off (see the log)".into(),
             Self::Unread { limit } => format!(
                 "other clients have not read their answers yet (at most {limit} bytes may wait, ask again)"
             ),

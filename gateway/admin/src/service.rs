@@ -94,7 +94,11 @@ impl Site {
             Page::Evidence => {
                 self.pages.evidence(head.uri.path()).ok_or_else(|| self.no_page(head.uri.path()))
             }
-            Page::Profile => Ok(self.pages.profile(&asked(head.uri.query())?)),
+            Page::Findings => self.apart(|pages| pages.findings()).await,
+            Page::Profile => {
+                let asked = asked(head.uri.query())?;
+                self.apart(move |pages| pages.profile(&asked)).await
+            }
             Page::Settle => self.settle(head.uri.query()).await,
             Page::Reload => self.reload().await,
             page => Ok(self
@@ -128,6 +132,12 @@ impl Site {
             }
             Err(_) => Err(Refusal::Unsettled { ms: wait.as_millis() }),
         }
+    }
+
+    /// Makes a page on a thread of its own, so that no other page waits for what this one waits for.
+    async fn apart(&self, page: impl FnOnce(&Pages) -> Reply + Send + 'static) -> Result<Reply, Refusal> {
+        let pages = self.pages.clone();
+        tokio::task::spawn_blocking(move || page(&pages)).await.map_err(|_| Refusal::PageFailed)
     }
 
     /// Reloads on a thread of its own. A client that goes away does not stop it, and the next waits for it

@@ -31,6 +31,31 @@ fn findings_and_live_traffic_are_read_by_what_is_asked_for() {
 }
 
 #[test]
+fn a_look_at_plugins_at_work_delays_no_other_page_and_breaks_off_in_words() {
+    let site = site();
+    for path in ["/api/findings", "/api/profile"] {
+        let (word, look) = mpsc::channel();
+        *site.house.look.lock().expect("whole") = Some(look);
+        let mut waiting = site.client();
+        waiting.send("GET", path, &[]);
+        // It has begun to wait when its receiver is gone.
+        while site.house.look.lock().expect("whole").is_some() {
+            assert_eq!(site.get("/health").status, 200);
+        }
+        // On another connection, and before there is a word.
+        assert_eq!(site.get("/metrics").status, 200, "while {path} waits");
+        word.send(()).expect("it still waits");
+        assert_eq!(waiting.read(false).expect("an answer").status, 200);
+
+        let (word, look) = mpsc::channel();
+        *site.house.look.lock().expect("whole") = Some(look);
+        drop(word);
+        let broken = site.get(path);
+        assert_eq!((broken.status, broken.error().contains("broke off")), (500, true));
+    }
+}
+
+#[test]
 fn metrics_come_in_the_format_that_accept_asks_for() {
     let site = site();
     let plain = site.get("/metrics");

@@ -30,6 +30,15 @@ pub(crate) struct House {
     pub(crate) judged: Arc<Notify>,
     /// The next reload waits for a word from here, and answers with it.
     pub(crate) reload: Mutex<Option<mpsc::Receiver<Result<Reloaded, String>>>>,
+    /// The next look at what plugins have counted or found waits for a word from here.
+    pub(crate) look: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl House {
+    fn look(&self) {
+        let word = self.look.lock().expect("whole").take();
+        word.iter().for_each(|word| word.recv_timeout(LONG).expect("the test says a word"));
+    }
 }
 
 impl Gateway for House {
@@ -67,9 +76,11 @@ impl Gateway for House {
         (fingerprint == "00ab").then(|| serde_json::json!({"value": 0.5}))
     }
     fn findings(&self) -> Value {
+        self.look();
         serde_json::json!([{"plugin": "drift", "kind": "drift"}])
     }
     fn live_profile(&self, asked: &LiveProfile) -> Result<Value, String> {
+        self.look();
         match &*asked.model {
             "other" => Err("no traffic of `other` is counted".to_owned()),
             _ => Ok(serde_json::json!({"route": asked.route, "model": asked.model})),

@@ -9,7 +9,7 @@ use weir_telemetry::log::Field;
 use super::PluginJudge;
 use crate::metrics::{Dropped, StateKind};
 use crate::slot::Left;
-use crate::tally::Kept;
+use crate::tally::{Keep, Kept};
 use crate::view;
 
 /// How often tallies are written, if anything was counted.
@@ -68,21 +68,22 @@ impl PluginJudge {
         }
     }
 
-    /// Writes the tallies if they have changed.
+    /// Writes the tallies if they have changed. Whoever looks at them does not wait for the disk.
     pub(super) fn keep_tallies(&mut self) {
         self.keep_due = None;
         let Some(keep) = &self.keep else { return };
-        let mut tallies = self.slot.tallies.lock();
-        if !tallies.changed {
-            return;
-        }
-        match keep.save(&tallies) {
-            Ok(()) => tallies.changed = false,
-            Err(error) => {
-                let (key, error) = (Field::Str(&self.prepared.spec.key), error.to_string());
-                let fields = [("plugin", key), ("error", Field::Str(&error))];
-                self.logger.warn("counts of a plugin cannot be kept over a restart", &fields);
+        let encoded = {
+            let mut tallies = self.slot.tallies.lock();
+            if !std::mem::take(&mut tallies.changed) {
+                return;
             }
+            Keep::encode(&tallies)
+        };
+        if let Err(error) = encoded.and_then(|body| keep.write(&body)) {
+            self.slot.tallies.lock().changed = true;
+            let (key, error) = (Field::Str(&self.prepared.spec.key), error.to_string());
+            let fields = [("plugin", key), ("error", Field::Str(&error))];
+            self.logger.warn("counts of a plugin cannot be kept over a restart", &fields);
         }
     }
 

@@ -71,21 +71,28 @@ impl Keep {
         Self { file: folder.join(format!("{name}.bin")) }
     }
 
-    /// Writes all tallies of the key.
+    /// All tallies of a key, as [`Keep::write`] takes them.
+    ///
+    /// # Errors
+    /// They cannot be put in bytes.
+    pub(crate) fn encode(tallies: &Tallies) -> io::Result<Vec<u8>> {
+        let saved: Vec<Saved<&Window, &Past>> =
+            tallies.iter().filter_map(|(labels, tally)| saved(labels, tally)).collect();
+        postcard::to_allocvec(&saved).map_err(io::Error::other)
+    }
+
+    /// Writes what was encoded. A disk may be slow: nobody should have to wait for it.
     ///
     /// # Errors
     /// The folder cannot be made or the file not be written; what was there before stays.
-    pub(crate) fn save(&self, tallies: &Tallies) -> io::Result<()> {
-        let saved: Vec<Saved<&Window, &Past>> =
-            tallies.iter().filter_map(|(labels, tally)| saved(labels, tally)).collect();
-        let body = postcard::to_allocvec(&saved).map_err(io::Error::other)?;
+    pub(crate) fn write(&self, body: &[u8]) -> io::Result<()> {
         let folder = self.file.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Only its owner may read or write what `tempfile` makes.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(MAGIC)?;
-        file.write_all(&Sha256::digest(&body))?;
-        file.write_all(&body)?;
+        file.write_all(&Sha256::digest(body))?;
+        file.write_all(body)?;
         file.persist(&self.file)?;
         Ok(())
     }

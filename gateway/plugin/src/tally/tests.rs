@@ -487,7 +487,7 @@ fn counts_go_on_after_a_restart_as_if_there_had_been_none() {
             let front = tallies.get(0).unwrap().front().map(|front| front.begin_ns);
             front.into_iter().for_each(|begin| tallies.done(0, begin, i % 2 == 0));
             if restarts {
-                keep.save(&tallies).unwrap();
+                keep.write(&Keep::encode(&tallies).unwrap()).unwrap();
                 let Found::Tallies(read, 0) = keep.load(std::slice::from_ref(&profile)) else {
                     panic!("tallies")
                 };
@@ -522,7 +522,7 @@ fn a_file_that_is_damaged_or_of_another_profile_is_set_aside_or_left() {
     let owner = Owner { key: "p", families: &[] };
     let windows = &mut Windows::new(Vec::new(), 1 << 24);
     tallies.open((&model, wish(None)), &profile, (owner, windows), T0).unwrap();
-    keep.save(&tallies).unwrap();
+    keep.write(&Keep::encode(&tallies).unwrap()).unwrap();
     let files: Vec<_> = fs::read_dir(folder.path().join("tallies")).unwrap().map(|it| it.unwrap()).collect();
     assert_eq!(files.len(), 1, "whatever the key is made of");
     assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);

@@ -277,6 +277,22 @@ fn counts_are_written_as_time_passes_and_damaged_ones_do_not_stop_a_start() {
 }
 
 #[test]
+fn counts_that_could_not_be_written_are_written_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state_dir, tallies) = (Some(folder.path().to_owned()), folder.path().join("tallies"));
+    std::fs::write(&tallies, "in the way").expect("it is ours");
+    let house = House::with(HostOptions { state_dir, ..HostOptions::default() });
+    let mut judge = house.judge(watching(&watcher("1.0.0")));
+    observe(&mut judge, 0, &[5.0]);
+    judge.tick(BEGIN + 31 * SECOND);
+    assert!(house.log().contains("cannot be kept over a restart"));
+    std::fs::remove_file(&tallies).expect("it is there");
+    // Nothing was counted since.
+    drop(judge);
+    assert!(tallies.join("p.bin").exists());
+}
+
+#[test]
 fn a_clock_that_was_ahead_blinds_no_model() {
     const AHEAD: u64 = 400 * 24 * 3600 * SECOND;
     let folder = tempfile::tempdir().expect("a folder");
