@@ -26,8 +26,11 @@ use weir_plugin_sdk::looks::Pace;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Closed, Tally, TallySpec};
 
-/// Features of one call: a thousand take some calls, each well under its limits.
+/// Features of one call, whatever models they are of: a thousand take some calls, each well under its limits.
 const FEATURES: usize = 200;
+
+/// What a look costs beside its features, as so many of them: a model of one feature has a finding too.
+const LOOK: usize = 10;
 
 /// Judges windows.
 #[derive(Debug)]
@@ -40,6 +43,31 @@ pub struct DataQuality {
     models: BTreeMap<String, Model>,
     /// By model: looks that go on.
     looks: BTreeMap<String, Look>,
+    call: Call,
+}
+
+/// What a call may still look at: the models of one call share its fuel.
+#[derive(Debug, Default)]
+struct Call {
+    now_ns: u64,
+    left: usize,
+}
+
+impl Call {
+    /// Every tick of a call has the same time, and the next call another.
+    fn is_spent(&mut self, now_ns: u64) -> bool {
+        if self.now_ns != now_ns {
+            *self = Self { now_ns, left: FEATURES };
+        }
+        self.left <= LOOK
+    }
+
+    /// Features of one more look, of so many that are left of it.
+    fn take(&mut self, features: usize) -> usize {
+        let taken = features.min(self.left.saturating_sub(LOOK));
+        self.left = self.left.saturating_sub(LOOK + taken);
+        taken
+    }
 }
 
 impl Plugin for DataQuality {
@@ -59,6 +87,7 @@ impl Plugin for DataQuality {
             schemas: BTreeMap::new(),
             models: BTreeMap::new(),
             looks: BTreeMap::new(),
+            call: Call::default(),
             settings,
         }
     }
@@ -77,18 +106,11 @@ impl Plugin for DataQuality {
         let tally = self.open(schema);
         self.show_age(schema, now_ns, out);
         let Some(tally) = tally else { return self.without_profile(schema, now_ns, out) };
-        match tally.next().zip(reference::profile(schema)) {
-            Some((closed, profile)) => {
-                // A look borrows the settings while it goes on; they are few.
-                let settings = self.settings.clone();
-                let case = Case { schema, settings: &settings, tally, profile: &profile, closed: &closed };
-                self.judge(&case, out);
-            }
-            None if self.model(schema).is_some_and(|model| !model.said) => {
-                let misses = self.model(schema).map_or(0, |model| model.misses);
-                self.stand(schema, (State::NotEnoughData, misses), out);
-            }
-            None => {}
+        match tally.next() {
+            // It waits for the next call.
+            Some(_) if self.call.is_spent(now_ns) => {}
+            Some(closed) => self.look(schema, tally, &closed, out),
+            None => self.wait(schema, out),
         }
     }
 
@@ -157,13 +179,30 @@ impl DataQuality {
         self.stand(schema, (State::NoProfile, misses), out);
     }
 
+    /// No window has closed: at first nothing else has been said of the model.
+    fn wait(&mut self, schema: &Schema, out: &mut Outcome) {
+        if let Some(misses) = self.model(schema).filter(|model| !model.said).map(|model| model.misses) {
+            self.stand(schema, (State::NotEnoughData, misses), out);
+        }
+    }
+
+    /// The profile is long, so it is asked for only now that there is a window.
+    fn look(&mut self, schema: &Schema, tally: Tally, closed: &Closed, out: &mut Outcome) {
+        let Some(profile) = reference::profile(schema) else { return self.wait(schema, out) };
+        // A look borrows the settings while it goes on; they are few.
+        let settings = self.settings.clone();
+        let case = Case { schema, settings: &settings, tally, profile: &profile, closed };
+        self.judge(&case, out);
+    }
+
     /// Judges a window, or a part of it.
     fn judge(&mut self, case: &Case, out: &mut Outcome) {
         let key = case.schema.model_key();
         let begin_ns = case.closed.begin_ns;
         let begun = self.looks.remove(&key).filter(|look| look.begin_ns == begin_ns);
         let mut look = begun.unwrap_or_else(|| Look::new(begin_ns));
-        if !look.go_on(case, FEATURES) {
+        let most = self.call.take(look.left(case));
+        if !look.go_on(case, most) {
             self.looks.insert(key, look);
             return;
         }

@@ -38,6 +38,11 @@ impl Look {
         Self { begin_ns, ..Self::default() }
     }
 
+    /// Features that are not looked at yet.
+    pub(crate) fn left(&self, case: &Case) -> usize {
+        case.profile.features.len().saturating_sub(self.next)
+    }
+
     /// Looks at up to so many more features; true if those were all.
     pub(crate) fn go_on(&mut self, case: &Case, most: usize) -> bool {
         let all = case.profile.features.len();

@@ -297,6 +297,43 @@ fn a_look_at_many_features_takes_several_calls() {
 }
 
 #[test]
+fn models_share_what_one_call_may_look_at() {
+    let mut wide = profile();
+    wide.features = (0..19).map(|i| feature(&format!("f{i}"), Kind::Number)).collect();
+    let mut harness = Harness::<DataQuality>::new("{}").unwrap();
+    harness.profile(wide);
+    for i in 0..30 {
+        harness.observe(&Table::rows(1).model(&format!("m{i}")).numbers("input", "f0", &[1.0]));
+    }
+    // Each feature that lacks so many rows is compared, so comparisons count features.
+    let numbers = FeatureNumbers { missing: 900.0, ..fine(1000.0) };
+    let mut window = window(1000.0, |_, _| {});
+    window.numbers = (0..19).map(|i| ((i, None), numbers.clone())).collect();
+    let none = Effect { raw: 0.0, corrected: 0.0 };
+    let counts = Counts { n: 5000.0, m: 1000.0, x2: 0.0, dof: 1, phi: 1.0, p: 1.0, alarm_p: 1.0, psi: none };
+    let comparison = Comparison {
+        values: counts,
+        effects: None,
+        wasserstein: None,
+        ks_p: 1.0,
+        missing: counts,
+        reference_missing: 0.9,
+        current_missing: 0.9,
+        reference_bins: Vec::new(),
+        current_bins: Vec::new(),
+    };
+    window.comparisons = (0..19).map(|i| ((i, None), comparison.clone())).collect();
+    // The script has one window for all of the models: it is the next call's again.
+    for (calls, findings) in [(1, 6), (2, 13)] {
+        harness.close(window.clone());
+        harness.tick();
+        let features = harness.compared_with().len();
+        assert!((100 * calls..=FEATURES * calls).contains(&features), "{features} in {calls} calls");
+        assert_eq!(harness.reports("data_quality").len(), findings, "a look goes on where it was");
+    }
+}
+
+#[test]
 fn traffic_is_stale_once_its_last_row_is_too_old_even_over_a_reload() {
     let settings = r#"{"max_age": "10m"}"#;
     let mut first = Harness::<DataQuality>::new(settings).unwrap();
