@@ -14,6 +14,10 @@ use crate::artifacts::shown;
 
 const KIND: &str = "drift_sensitivity";
 
+/// A metric of each plugin that judges nothing without a profile. It begins with the plugin's own name,
+/// whatever its key.
+const NEED_PROFILE: [&str; 3] = ["drift_state", "data_quality_state", "outlier_state"];
+
 /// Features that are listed; a thousand would hide what else is said.
 const LISTED: usize = 50;
 
@@ -57,10 +61,12 @@ struct Sheet<'s> {
     sensitivity: Sensitivity,
 }
 
-/// What each plugin of a set can see with each of its profiles, as text.
+/// What each plugin of a set can see with each of its profiles, as text; of one that needs a profile, that it
+/// has none.
 pub(crate) fn sheets(set: &Set, config: &Config) -> Vec<String> {
     let mut sheets = Vec::new();
     for tried in set.tried() {
+        sheets.extend(blind(&tried));
         let named = config.plugins.iter().find(|plugin| plugin.key == *tried.key);
         let files = named.and_then(|plugin| plugin.profiles.as_deref().ok()).unwrap_or_default();
         for (profile, file) in tried.profiles.iter().zip(files) {
@@ -75,6 +81,14 @@ pub(crate) fn sheets(set: &Set, config: &Config) -> Vec<String> {
         }
     }
     sheets
+}
+
+/// That a plugin judges nothing, which would else be seen only once there is traffic.
+fn blind(tried: &Tried<'_>) -> Option<String> {
+    let needs = tried.specs.iter().any(|spec| NEED_PROFILE.contains(&&*spec.name));
+    let hint = "(set `profile` in its config)";
+    (needs && tried.profiles.is_empty())
+        .then(|| format!("plugin {}: no profile, so nothing is judged {hint}", tried.key))
 }
 
 fn said<'s>(tried: &Tried<'s>) -> impl Iterator<Item = Sensitivity> + use<'s> {
@@ -208,7 +222,22 @@ fn round(x: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weir_telemetry::Spec;
+
     use super::*;
+
+    #[test]
+    fn a_plugin_that_needs_a_profile_and_has_none_is_told_of() {
+        let told = |metric: &str| {
+            let (key, specs) = ("shift".into(), [Spec::gauge(metric, "", &["state"])]);
+            blind(&Tried { key: &key, specs: &specs, profiles: &[], findings: &[] })
+        };
+        let words = "plugin shift: no profile, so nothing is judged (set `profile` in its config)";
+        assert_eq!(told("drift_state").as_deref(), Some(words));
+        assert_eq!(told("data_quality_state").as_deref(), Some(words));
+        assert_eq!(told("outlier_state").as_deref(), Some(words));
+        assert_eq!(told("fairness_state"), None);
+    }
 
     #[test]
     fn numbers_are_rounded_to_what_is_read() {

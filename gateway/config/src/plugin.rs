@@ -59,13 +59,13 @@ impl Entry for PluginKeys {
     }
 }
 
-/// `config.profile` is neither a file nor a list of files.
+/// `config.profile` is neither a file nor a list of files, or the list is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotProfiles;
 
 impl fmt::Display for NotProfiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected a file made by `weir profile build`, or a list of them")
+        f.write_str("expected a file made by `weir profile build`, or a list of at least one")
     }
 }
 
@@ -79,7 +79,8 @@ pub struct Plugin {
     pub routes: Vec<Arc<str>>,
     /// The `config` table as a JSON object without `profile`, `{}` if there is none.
     pub config_json: String,
-    /// What `config.profile` names; an error if that is neither a text nor a list of texts.
+    /// What `config.profile` names; an error if that is neither a text nor a list of texts, or an
+    /// empty one.
     pub profiles: Result<Vec<Artifact>, NotProfiles>,
     pub limits: PluginLimits,
 }
@@ -102,6 +103,8 @@ impl At<PluginKeys> {
 fn read_profiles(named: &Value, base: &Path) -> Result<Vec<Artifact>, NotProfiles> {
     let one = |name: &Value| Some(Artifact::resolve(name.as_str().filter(|name| !name.is_empty())?, base));
     let all = match named {
+        // Who writes an empty list believes that something is judged.
+        Value::Array(names) if names.is_empty() => None,
         Value::Array(names) => names.iter().map(one).collect(),
         name => one(name).map(|it| vec![it]),
     };

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use weir_config::{
-    BackendKind, Config, DEFAULT, Level, Loaded, ModelPath, PathMatch, PluginPath, Ready, fixed_until_restart,
+    BackendKind, Config, DEFAULT, Level, Loaded, ModelPath, NotProfiles, PathMatch, PluginPath, Ready,
+    fixed_until_restart,
 };
 use weir_exchange::{FieldPath, JsonPaths, Protocol, Task};
 
@@ -177,6 +178,23 @@ fn a_plugin_gets_its_settings_as_json_with_references_filled() {
     assert_eq!(settings, expect);
     assert_eq!((plugin.limits.memory, plugin.limits.cpu, plugin.limits.log_lines), (8 << 20, 0.02, 0));
     assert_eq!(plugin.limits.series, 1000);
+}
+
+#[test]
+fn profiles_are_a_file_or_files_and_an_empty_list_is_neither() {
+    let read = |named: &str| {
+        let text = format!("{DEFAULT}\n[plugin.a]\npath = \"a.wasm\"\nconfig = {{ {named} }}\n");
+        let loaded = Config::parse(&text, "weir.toml", Path::new("/etc/weir"), &env);
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        let plugin = loaded.config.plugins.iter().find(|plugin| &*plugin.key == "a").unwrap();
+        plugin.profiles.clone().map(|it| it.len())
+    };
+    assert_eq!(read(""), Ok(0));
+    assert_eq!(read("profile = \"a.json\""), Ok(1));
+    assert_eq!(read("profile = [\"a.json\", \"b.json\"]"), Ok(2));
+    for wrong in ["profile = []", "profile = \"\"", "profile = [1]"] {
+        assert_eq!(read(wrong), Err(NotProfiles), "{wrong}");
+    }
 }
 
 #[test]
