@@ -156,7 +156,7 @@ fn what_cannot_be_fetched_or_accepted_says_why() {
     let page = Server::start(|_| b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope".to_vec());
     let said_no = accept(&format!("http://{}", page.address()), "new.json");
     holds(&said_no, &["it answers with status 404 (is it `admin` of the gateway"]);
-    holds(&accept("127.0.0.1", "new.json"), &["failed to read the URL (write `http://HOST:PORT`"]);
+    holds(&accept("http://", "new.json"), &["`--admin`: failed to read the URL (write `http://HOST:PORT`"]);
     // Nothing but a profile is written over, and no reference is made of a handful of rows.
     holds(&accept(&gone, "loan.csv"), &["failed to replace `loan.csv`: it is no profile of"]);
     let (gateway, _server) = serving(at);

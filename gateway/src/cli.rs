@@ -194,7 +194,7 @@ pub(crate) enum ProfileCommand {
 /// Which live traffic; where it is the only one, it need not be named.
 #[derive(Debug, Args)]
 pub(crate) struct LiveArgs {
-    /// Admin address of the gateway.
+    /// Admin address of the gateway: `HOST:PORT` or a URL.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
     pub(crate) admin: String,
     /// Key of the plugin whose counts are meant.

@@ -20,8 +20,8 @@ const NOT_WEIR: &str =
 
 /// The profile of the live window of a model.
 pub(super) fn fetch(args: &LiveArgs) -> Result<Profile, CliError> {
-    let client = Post::new(&args.admin, PostShape::default(), &PostOptions::default())
-        .map_err(|fault| format!("failed to {fault}"))?;
+    let client = Post::new(&url(&args.admin), PostShape::default(), &PostOptions::default())
+        .map_err(|fault| format!("failed to use `--admin`: failed to {fault}"))?;
     let place = client.place().trim_end_matches('/');
     let page = client.page(&page(args)).map_err(|fault| format!("failed to {fault}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -30,6 +30,11 @@ pub(super) fn fetch(args: &LiveArgs) -> Result<Profile, CliError> {
         .map_err(|error| format!("failed to ask the gateway at `{place}`: {error}"))?;
     let profile = understood(&reply);
     profile.map_err(|why| format!("failed to get live traffic from `{place}`: {why}").into())
+}
+
+/// The URL of an admin address, which may be written as the configuration has it.
+fn url(admin: &str) -> String {
+    if admin.contains("://") { admin.to_owned() } else { format!("http://{admin}") }
 }
 
 /// What is asked for; what is not named is left to the gateway, which refuses where there is a choice.
@@ -124,6 +129,22 @@ fn accepted(mut profile: Profile, args: &AcceptArgs, before: Option<&Profile>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_admin_address_may_lack_the_scheme_and_a_wrong_one_is_named() {
+        assert_eq!(url("127.0.0.1:9464"), "http://127.0.0.1:9464");
+        assert_eq!(url("https://weir.example/a"), "https://weir.example/a");
+        let named = LiveArgs {
+            admin: "ftp://weir".into(),
+            plugin: None,
+            route: None,
+            model: None,
+            model_version: None,
+        };
+        let wrong = fetch(&named).unwrap_err().to_string();
+        let words = "failed to use `--admin`: failed to send to a URL of the scheme `ftp`";
+        assert!(wrong.starts_with(words), "{wrong}");
+    }
 
     #[test]
     fn names_are_asked_for_as_they_are() {
