@@ -6,7 +6,7 @@ use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use weir_profile::{LARGEST_FILE, ModelRef, Profile};
+use weir_profile::{Feature, FeatureCounts, LARGEST_FILE, ModelRef, Profile};
 use weir_telemetry::export::{Post, PostOptions, PostShape, Reply};
 
 use crate::cli::{AcceptArgs, CliError, LiveArgs};
@@ -75,6 +75,7 @@ pub(super) fn accept(args: &AcceptArgs) -> Result<(), CliError> {
         let hint = format!("(wait: windows of {window_rows} rows and more are judged)");
         return Err(format!("failed to accept {}: it has {} rows {hint}", made.source, made.rows).into());
     }
+    let blind = before.as_ref().map_or_else(Vec::new, |before| blinded(&live, before));
     let profile = accepted(live, args, before.as_ref());
     let bytes = profile.to_json();
     write_whole(&args.out, &bytes).map_err(|error| format!("failed to write `{out}`: {error}"))?;
@@ -92,8 +93,34 @@ pub(super) fn accept(args: &AcceptArgs) -> Result<(), CliError> {
             say(format_args!("warning     the season `{season}` {words}"));
         }
     }
+    for name in blind {
+        let words = "most of its rows are in one bin, and changes within that are not seen";
+        say(format_args!("warning     `{name}`: {words} (build a profile of past rows)"));
+    }
     say(format_args!("written to {out}, {} bytes, sha256 {} of its content", bytes.len(), profile.digest));
     Ok(())
+}
+
+/// Features most of whose rows have come to one tested bin, as when they have left the old range: edges are
+/// the old reference's, so from now on they are all the same. Only a reference that is replaced says what a
+/// bin held before.
+fn blinded(live: &Profile, before: &Profile) -> Vec<String> {
+    let (Some(now), Some(then)) = (live.cell(None, None), before.cell(None, None)) else { return Vec::new() };
+    let blind = |(feature, counts): (&Feature, &FeatureCounts)| {
+        let old = before.feature(feature.role, &feature.name)?;
+        let now = shares(feature, counts);
+        let then = shares(&before.features[old], then.counts.get(old)?);
+        let moved = |(now, then): (&f64, &f64)| *now > 0.5 && *then < now / 2.0;
+        (now.len() == then.len() && now.iter().zip(&then).any(moved)).then(|| feature.name.to_string())
+    };
+    live.features.iter().zip(&now.counts).filter_map(blind).collect()
+}
+
+/// Share of each tested bin of the rows that have a value.
+fn shares(feature: &Feature, counts: &FeatureCounts) -> Vec<f64> {
+    let bins = feature.groups.sum(&counts.bins);
+    let all = bins.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    bins.iter().map(|rows| rows / all).collect()
 }
 
 /// The reference that stands where the new one goes. Nothing but a profile is written over.
@@ -128,6 +155,9 @@ fn accepted(mut profile: Profile, args: &AcceptArgs, before: Option<&Profile>) -
 
 #[cfg(test)]
 mod tests {
+    use weir_exchange::Role;
+    use weir_profile::{BuildOptions, Sheet, Typing, build};
+
     use super::*;
 
     #[test]
@@ -144,6 +174,20 @@ mod tests {
         let wrong = fetch(&named).unwrap_err().to_string();
         let words = "failed to use `--admin`: failed to send to a URL of the scheme `ftp`";
         assert!(wrong.starts_with(words), "{wrong}");
+    }
+
+    #[test]
+    fn a_feature_whose_rows_have_left_the_old_range_is_named() {
+        let rows: String = (0..1000).map(|n| format!("{},{}\n", n % 100, n * 7 % 100)).collect();
+        let sheet = Sheet::read(format!("price,age\n{rows}").as_bytes(), &Typing::default());
+        let before = build(sheet.unwrap(), &BuildOptions::new("rows", 0)).unwrap().profile;
+        assert!(blinded(&before, &before).is_empty());
+        let mut live = before.clone();
+        let price = live.feature(Role::Input, "price").unwrap();
+        let bins = &mut live.cells[0].counts[price].bins;
+        bins.fill(0.0);
+        *bins.last_mut().unwrap() = 1000.0;
+        assert_eq!(blinded(&live, &before), ["price"]);
     }
 
     #[test]
