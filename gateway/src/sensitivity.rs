@@ -186,8 +186,9 @@ impl Sheet<'_> {
                 tenth.as_deref().unwrap_or("-")
             )?;
         }
-        let more = features.len() - listed.len();
-        if more > 0 { writeln!(f, "  and {more} more, which `/api/findings` has") } else { Ok(()) }
+        // The finding ends somewhere too, so nobody is told how many there are in all.
+        let rest = "are listed here, and the first 100 in `/api/findings`";
+        if features.len() > LISTED { writeln!(f, "  the first {LISTED} {rest}") } else { Ok(()) }
     }
 }
 

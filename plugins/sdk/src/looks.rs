@@ -25,7 +25,7 @@ impl Pace {
     pub fn new(window: Duration, budget: f64, looks: Option<f64>, faults: &mut Faults) -> Self {
         faults.check(window >= Duration::from_secs(1), "/window", "expected at least `1s`");
         faults.check(window <= MONTH, "/window", "expected at most `30d`, as budgets are for a month");
-        faults.check(budget > 0.0 && budget <= 1000.0, "/budget", "expected 0.001 to 1000");
+        faults.check(budget > 0.0 && budget <= 1000.0, "/budget", "expected more than 0, at most 1000");
         let more = looks.is_none_or(|looks| looks > 0.0 && looks.is_finite());
         faults.check(more, "/looks", "expected more than 0 looks a month");
         Self { window, budget, looks }
@@ -86,5 +86,10 @@ mod tests {
         Pace::new(31 * DAY, 0.0, Some(0.0), &mut faults);
         let paths: Vec<_> = faults.list().iter().map(|fault| fault.path.as_str()).collect();
         assert_eq!(paths, ["/window", "/budget", "/looks"]);
+        assert_eq!(faults.list()[1].message, "expected more than 0, at most 1000");
+        let mut faults = Faults::default();
+        Pace::new(DAY, 0.0001, None, &mut faults);
+        Pace::new(DAY, 1000.0, None, &mut faults);
+        assert!(faults.list().is_empty());
     }
 }
