@@ -29,7 +29,7 @@ pub(crate) fn profile(
     let model = one(models(schemas, asked), "model", |it| {
         format!("route={}&model={}&model_version={}", it[0], it[1], it[2])
     })?;
-    let fits = |key: &&Arc<str>| asked.plugin.is_empty() || ***key == *asked.plugin;
+    let fits = |key: &&Arc<str>| asked.plugin.as_ref().is_none_or(|wanted| ***key == **wanted);
     let status = host.status();
     let plugins = status.iter().map(|plugin| &plugin.key).filter(fits);
     let counted = plugins.filter_map(|key| Some((key.clone(), counts(host, key, &model)?))).collect();
@@ -40,8 +40,8 @@ pub(crate) fn profile(
 
 /// Models with traffic that fit what is asked for.
 fn models(schemas: &[Arc<Schema>], asked: &LiveProfile) -> Vec<Model> {
-    let fits = |wanted: &str, it: &str| wanted.is_empty() || wanted == it;
-    let wanted = [&*asked.route, &*asked.model, &*asked.model_version];
+    let fits = |wanted: &Option<String>, it: &str| wanted.as_ref().is_none_or(|wanted| wanted == it);
+    let wanted = [&asked.route, &asked.model, &asked.model_version];
     let all = schemas.iter().map(|it| [it.route.clone(), it.model.clone(), it.model_version.clone()]);
     let fitting = all.filter(|model| wanted.iter().zip(model).all(|(wanted, it)| fits(wanted, it)));
     fitting.collect::<BTreeSet<Model>>().into_iter().collect()
@@ -100,4 +100,35 @@ fn of_window(counts: &LiveCounts, window: &LiveWindow, [route, model, version]: 
         ..(*counts.profile).clone()
     }
     .sealed()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_exchange::SchemaId;
+
+    use super::*;
+
+    #[test]
+    fn a_model_without_a_version_is_named_by_an_empty_one() {
+        let schema = |version: &str| {
+            Arc::new(Schema {
+                id: SchemaId(0),
+                version: 0,
+                route: "r".into(),
+                model: "m".into(),
+                model_version: version.into(),
+                classification: None,
+                columns: Vec::new(),
+            })
+        };
+        let schemas = [schema(""), schema("2")];
+        let versions = |model_version: Option<&str>| {
+            let asked =
+                LiveProfile { model_version: model_version.map(str::to_owned), ..LiveProfile::default() };
+            models(&schemas, &asked).iter().map(|it| it[2].to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(versions(None), ["", "2"]);
+        assert_eq!(versions(Some("")), [""]);
+        assert_eq!(versions(Some("2")), ["2"]);
+    }
 }

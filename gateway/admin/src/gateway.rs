@@ -84,13 +84,14 @@ pub trait Gateway: Send + Sync + 'static {
     fn reload(&self) -> Result<Reloaded, String>;
 }
 
-/// Which traffic is asked for as a profile. What is empty is whichever there is only one of.
+/// Which traffic is asked for as a profile. What is absent is whichever there is only one of; an empty text
+/// is exact, as of a model without a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveProfile {
-    pub plugin: String,
-    pub route: String,
-    pub model: String,
-    pub model_version: String,
+    pub plugin: Option<String>,
+    pub route: Option<String>,
+    pub model: Option<String>,
+    pub model_version: Option<String>,
 }
 
 /// What [`Gateway::settle`] promises.

@@ -186,7 +186,7 @@ fn asked(query: Option<&str>) -> Result<LiveProfile, Refusal> {
                 return Err(Refusal::Query(words));
             }
         };
-        *place = percent_decode_str(value).decode_utf8_lossy().into_owned();
+        *place = Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
     }
     Ok(asked)
 }

@@ -23,6 +23,12 @@ fn findings_and_live_traffic_are_read_by_what_is_asked_for() {
     assert_eq!(site.get("/api/findings").json()["findings"][0]["kind"], "drift");
     let found = site.get("/api/profile?route=a%20b&model=m%2F1");
     assert_eq!(found.json(), serde_json::json!({"route": "a b", "model": "m/1"}));
+    let unnamed = site.get("/api/profile?model=");
+    assert_eq!(
+        unnamed.json(),
+        serde_json::json!({"route": null, "model": ""}),
+        "absent is any, empty is not"
+    );
     let none = site.get("/api/profile?model=other");
     assert_eq!((none.status, none.json()["error"]["type"].as_str()), (404, Some("no_profile")));
     let wrong = site.get("/api/profile?modle=1");

@@ -81,8 +81,8 @@ impl Gateway for House {
     }
     fn live_profile(&self, asked: &LiveProfile) -> Result<Value, String> {
         self.look();
-        match &*asked.model {
-            "other" => Err("no traffic of `other` is counted".to_owned()),
+        match asked.model.as_deref() {
+            Some("other") => Err("no traffic of `other` is counted".to_owned()),
             _ => Ok(serde_json::json!({"route": asked.route, "model": asked.model})),
         }
     }
