@@ -69,3 +69,37 @@ impl Detectors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::tally::rows::Scratch;
+    use crate::tally::tests::{SPAN, ages, simple, wish};
+    use crate::tally::{Lost, Tally, Wish};
+
+    /// Detectors follow ranks: nothing is found in rows of the reference, and a shift is, by both, within a
+    /// window.
+    #[test]
+    fn detectors_find_a_shift_and_nothing_in_what_is_alike() {
+        let follows = Wish { run_length: 100_000, ..wish(None) };
+        let mut tally = Tally::new(follows, Arc::new(simple()), 0);
+        let mut scratch = Scratch::default();
+        // Every age once, in an order without a trend.
+        let alike: Vec<f64> = (0..100).map(|i| f64::from(i * 37 % 100)).collect();
+        let shifted: Vec<f64> = alike.iter().map(|age| 60.0 + age * 0.4).collect();
+        let lost = Lost { total: None, share: 1.0 };
+        for values in [&alike, &shifted] {
+            let begin = tally.front_ns;
+            for i in 0..10 {
+                tally.count(&ages(begin + 1 + i, values), lost, &mut scratch);
+            }
+            tally.advance(begin + 2 * SPAN, lost);
+        }
+        let found: Vec<[u32; 2]> = tally.waiting.iter().map(|window| window.changes[0]).collect();
+        assert_eq!(found[0], [0, 0]);
+        assert!(found[1].iter().all(|changes| *changes > 0), "{found:?}");
+        let none = Tally::new(wish(None), Arc::new(simple()), 0);
+        assert!(none.detectors.is_none());
+    }
+}

@@ -15,7 +15,7 @@ use super::{Lost, Tally};
 use crate::windows::Windows;
 
 const SECOND: u64 = 1_000_000_000;
-const SPAN: u64 = 60 * SECOND;
+pub(super) const SPAN: u64 = 60 * SECOND;
 /// Begin of a window.
 const T0: u64 = 30_000_000 * SPAN;
 const NOBODY: Lost = Lost { total: None, share: 1.0 };
@@ -68,7 +68,7 @@ pub(super) fn profile(features: Vec<(Feature, FeatureCounts)>) -> Profile {
 }
 
 /// Ages 0 to 99 and colours.
-fn simple() -> Profile {
+pub(super) fn simple() -> Profile {
     let ages: Vec<f64> = (0..100).map(f64::from).collect();
     profile(vec![number("age", &ages), category("colour", &["red", "blue"], &[60.0, 40.0, 0.0])])
 }
@@ -126,7 +126,7 @@ impl Rows {
     }
 }
 
-fn ages(at_ns: u64, values: &[f64]) -> Batch {
+pub(super) fn ages(at_ns: u64, values: &[f64]) -> Batch {
     rows(at_ns, values.len()).numbers("age", values).0
 }
 
@@ -578,29 +578,4 @@ fn live_counts_make_a_cell_of_a_profile() {
     for counts in &cell.counts {
         assert_eq!(counts.bins.iter().sum::<f64>() + counts.missing, cell.rows);
     }
-}
-
-/// Detectors follow ranks: nothing is found in rows of the reference, and a shift is, by both, within a
-/// window.
-#[test]
-fn detectors_find_a_shift_and_nothing_in_what_is_alike() {
-    let follows = Wish { run_length: 100_000, ..wish(None) };
-    let mut tally = Tally::new(follows, Arc::new(simple()), 0);
-    let mut scratch = Scratch::default();
-    // Every age once, in an order without a trend.
-    let alike: Vec<f64> = (0..100).map(|i| f64::from(i * 37 % 100)).collect();
-    let shifted: Vec<f64> = alike.iter().map(|age| 60.0 + age * 0.4).collect();
-    let lost = Lost { total: None, share: 1.0 };
-    for values in [&alike, &shifted] {
-        let begin = tally.front_ns;
-        for i in 0..10 {
-            tally.count(&ages(begin + 1 + i, values), lost, &mut scratch);
-        }
-        tally.advance(begin + 2 * SPAN, lost);
-    }
-    let found: Vec<[u32; 2]> = tally.waiting.iter().map(|window| window.changes[0]).collect();
-    assert_eq!(found[0], [0, 0]);
-    assert!(found[1].iter().all(|changes| *changes > 0), "{found:?}");
-    let none = Tally::new(wish(None), Arc::new(simple()), 0);
-    assert!(none.detectors.is_none());
 }
