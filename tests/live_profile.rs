@@ -3,43 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::{Gateway, Server, forward_with, nobody};
+use support::{Cli, Gateway, Server, forward_with, holds, nobody};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+const CLI: Cli = Cli(WEIR);
 const PREDICT: &str = "/v1/models/loan:predict";
 const REQUESTS: usize = 300;
 const ROWS: usize = 4;
-
-fn weir(folder: &Path, args: &[&str]) -> Output {
-    Command::new(WEIR).args(args).current_dir(folder).output().expect("the binary starts")
-}
-
-/// Standard output of a call that succeeds.
-#[track_caller]
-fn said(folder: &Path, args: &[&str]) -> String {
-    let output = weir(folder, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("words are UTF-8")
-}
-
-/// Standard error of a call that fails with exit code 1.
-#[track_caller]
-fn refused(folder: &Path, args: &[&str]) -> String {
-    let output = weir(folder, args);
-    let said = String::from_utf8(output.stderr).expect("words are UTF-8");
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-    said
-}
-
-#[track_caller]
-fn holds(text: &str, expect: &[&str]) {
-    for expect in expect {
-        assert!(text.contains(expect), "no {expect:?} in: {text}");
-    }
-}
 
 /// Row `n` of a fixed order: an amount and a country, and a term that is another where the rows are served.
 fn row(n: usize, served: bool) -> (f64, &'static str, usize) {
@@ -57,12 +29,16 @@ fn build(folder: &Path) {
     fs::write(folder.join("loan.csv"), format!("amount,country,term\n{}\n", rows.join("\n")))
         .expect("written");
     let build = ["profile", "build", "--data", "loan.csv", "--window-rows", "500", "-o", "loan.json"];
-    said(folder, &[&build[..], &["--model-name", "loan"]].concat());
+    CLI.said(folder, &[&build[..], &["--model-name", "loan"]].concat());
 }
 
 /// A gateway that compares with `loan.json`, and a model server.
 fn serving(folder: &Path) -> (Gateway, Server) {
-    let server = Server::json("{\"predictions\": [0, 1, 0, 1]}");
+    beside(folder, Server::json("{\"predictions\": [0, 1, 0, 1]}"))
+}
+
+/// The same with another model server.
+fn beside(folder: &Path, server: Server) -> (Gateway, Server) {
     let route = forward_with(&[server.address()], "protocol = \"kserve-v1\"\nmodel = \"loan\"", "");
     let profile = folder.join("loan.json");
     let plugin = format!(
@@ -106,13 +82,13 @@ fn live_traffic_is_compared_with_the_training_rows_and_becomes_the_reference() {
     let live = ["--admin", &admin, "--plugin", "drift"];
     let inspect = ["profile", "inspect", "loan.json", "--against", "live"];
     // Before any traffic the gateway says so in its own words.
-    let said_no = refused(at, &[&inspect[..], &live].concat());
+    let said_no = CLI.refused(at, &[&inspect[..], &live].concat());
     holds(&said_no, &["weir: failed to get live traffic from `http://", "there is no model with traffic"]);
     send(&gateway);
 
-    let compared = said(at, &[&inspect[..], &live].concat());
+    let compared = CLI.said(at, &[&inspect[..], &live].concat());
     holds(&compared, &["live traffic of route all, window", "1200 rows", "differ      1 of 3 features"]);
-    let json = said(at, &[&inspect[..], &live, &["--json"]].concat());
+    let json = CLI.said(at, &[&inspect[..], &live, &["--json"]].concat());
     let json: Value = serde_json::from_str(&json).expect("JSON");
     let first = &json["features"][0];
     assert_eq!((&first["name"], &first["differs"]), (&"term".into(), &true.into()), "{json}");
@@ -121,7 +97,7 @@ fn live_traffic_is_compared_with_the_training_rows_and_becomes_the_reference() {
     let before = digest(&gateway);
     let accept =
         ["profile", "accept", "--author", "Ada", "--reason", "terms from a year on", "-o", "loan.json"];
-    let accepted = said(at, &[&accept[..], &live].concat());
+    let accepted = CLI.said(at, &[&accept[..], &live].concat());
     holds(
         &accepted,
         &["1200 rows", "accepted    by Ada: terms from a year on", "replaces    loan.csv, sha256 "],
@@ -133,7 +109,7 @@ fn live_traffic_is_compared_with_the_training_rows_and_becomes_the_reference() {
     let new = file["digest"].as_str().map(str::to_owned);
     assert_ne!(new, before);
     support::eventually("the new reference", || (digest(&gateway) == new).then_some(()));
-    let drawn = said(at, &["profile", "inspect", "loan.json"]);
+    let drawn = CLI.said(at, &["profile", "inspect", "loan.json"]);
     holds(&drawn, &["live traffic of route all", "accepted    by Ada: terms from a year on"]);
 }
 
@@ -144,7 +120,7 @@ fn what_cannot_be_fetched_or_accepted_says_why() {
     build(at);
     let accept = |admin: &str, out: &str| {
         let accept = ["profile", "accept", "--author", "Ada", "--reason", "why", "-o", out, "--admin", admin];
-        refused(at, &accept)
+        CLI.refused(at, &accept)
     };
     let gone = format!("http://{}", nobody());
     let said_no = accept(&gone, "new.json");
@@ -169,5 +145,39 @@ fn what_cannot_be_fetched_or_accepted_says_why() {
     holds(&said_no, &["it has 4 rows (wait: windows of 500 rows and more are judged)"]);
     assert!(!at.join("new.json").exists());
     let nobody = ["profile", "accept", "--author", "", "--reason", "why", "-o", "new.json"];
-    assert_eq!(weir(at, &nobody).status.code(), Some(2));
+    assert_eq!(CLI.run(at, &nobody).status.code(), Some(2));
+}
+
+/// What goes wrong at a deploy: a flag that is quoted, a code for what is missing, and more of one class.
+#[test]
+fn what_a_deploy_gets_wrong_is_named_by_what_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let trained: Vec<String> =
+        (0..4000).map(|n| format!("{},{},{}", n % 2, 18 + n * 31 % 60, n % 3 / 2)).collect();
+    fs::write(at.join("loan.csv"), format!("flag,age,approved\n{}\n", trained.join("\n"))).expect("written");
+    let build = ["profile", "build", "--data", "loan.csv", "--window-rows", "500", "-o", "loan.json"];
+    CLI.said(at, &[&build[..], &["--category", "approved", "--prediction", "approved"]].concat());
+    // Two in three are approved, where it was one.
+    let server = Server::json("{\"predictions\": [\"1\", \"1\", \"0\", \"1\"]}");
+    let (gateway, _server) = beside(at, server);
+    for request in 0..REQUESTS {
+        let row = |n: usize| {
+            let age = if n.is_multiple_of(10) { -999 } else { 18 + (n * 31 % 60) as i32 };
+            format!("{{\"flag\": \"{}\", \"age\": {age}}}", n % 2)
+        };
+        let rows: Vec<String> = (0..ROWS).map(|n| row(request * ROWS + n)).collect();
+        let body = format!("{{\"instances\": [{}]}}", rows.join(", "));
+        assert_eq!(gateway.post(PREDICT, &body).status(), 200);
+    }
+    gateway.await_exchanges(REQUESTS as u64);
+    let admin = gateway.admin().to_string();
+    let inspect = ["profile", "inspect", "loan.json", "--against", "live", "--admin", &admin];
+    let compared = CLI.said(at, &inspect);
+    holds(
+        &compared,
+        &["100 % texts where the reference has numbers, such as \"1\" for 1; counted as missing"],
+    );
+    holds(&compared, &["10.0 % below 18, the reference's end, as far as -999: a code for a missing value?"]);
+    holds(&compared, &["classes are in another proportion: was either side rebalanced?"]);
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Gateway, Server, eventually, eventually_within, forward_with, ok_json};
+use support::{Cli, Gateway, Server, eventually, eventually_within, forward_with, ok_json};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const PREDICT: &str = "/v1/models/loan:predict";
@@ -18,8 +17,7 @@ fn build(folder: &Path) {
     let rows: Vec<String> = (0..4000).map(|n| format!("{}", f64::from(n * 7919 % 4001) / 4.0)).collect();
     fs::write(folder.join("loan.csv"), format!("amount\n{}\n", rows.join("\n"))).expect("written");
     let args = ["profile", "build", "--data", "loan.csv", "--window-rows", "100", "-o", "loan.json"];
-    let output = Command::new(WEIR).args(args).current_dir(folder).output().expect("the binary starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Cli(WEIR).said(folder, &args);
 }
 
 /// A gateway beside that profile, and a model server.
@@ -120,9 +118,7 @@ fn thirty_versions_of_a_model_all_get_their_verdicts() {
     fs::write(folder.path().join("wide.csv"), format!("{}\n{}\n", names.join(","), rows.join("\n")))
         .expect("written");
     let args = ["profile", "build", "--data", "wide.csv", "--window-rows", "100", "-o", "wide.json"];
-    let output =
-        Command::new(WEIR).args(args).current_dir(folder.path()).output().expect("the binary starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Cli(WEIR).said(folder.path(), &args);
     // The version is what the request's header says.
     let server = Server::start(|request| {
         let version = request.header("x-version").unwrap_or_default().to_owned();

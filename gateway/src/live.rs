@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_admin::LiveProfile;
-use weir_exchange::Schema;
+use weir_exchange::{Kind, Schema};
 use weir_plugin::{Host, LiveCounts, LiveWindow};
-use weir_profile::{Made, ModelRef, Profile};
+use weir_profile::{Beside, BesideFeature, LiveColumn, Made, ModelRef, Profile};
 use weir_telemetry::log::rfc3339;
 
 /// How one of several is named.
 const NAMED: &str =
     "name one; `weir profile` takes it as `--plugin`, `--route`, `--model` and `--model-version`";
+
+/// What the page has beside the profile.
+pub(crate) const BESIDE: &str = "live";
 
 /// Route, model and version.
 type Model = [Arc<str>; 3];
@@ -35,7 +38,31 @@ pub(crate) fn profile(
     let counted = plugins.filter_map(|key| Some((key.clone(), counts(host, key, &model)?))).collect();
     let (_, counts) = one(counted, "plugin with a tally", |(key, _)| format!("plugin={key}"))?;
     let profile = of_window(&counts.0, &counts.1, &model);
-    serde_json::from_slice(&profile.to_json()).map_err(|error| error.to_string())
+    let beside = Beside { columns: columns(schemas, &model), features: beside(&counts.1) };
+    let document = serde_json::from_slice(&profile.to_json()).and_then(|mut document: serde_json::Value| {
+        // Beside the profile, not in it: what is written to a file is the profile alone.
+        document[BESIDE] = serde_json::to_value(beside)?;
+        Ok(document)
+    });
+    document.map_err(|error| error.to_string())
+}
+
+/// Every column of a model's exchanges, once.
+fn columns(schemas: &[Arc<Schema>], [route, model, version]: &Model) -> Vec<LiveColumn> {
+    let of_model = |it: &&Arc<Schema>| (&it.route, &it.model, &it.model_version) == (route, model, version);
+    let mut all: Vec<LiveColumn> = Vec::new();
+    for column in schemas.iter().filter(of_model).flat_map(|schema| &schema.columns) {
+        let (role, name) = (column.role.as_str().to_owned(), column.name.to_string());
+        let column = LiveColumn { role, name, text: column.kind == Kind::Code };
+        if !all.contains(&column) {
+            all.push(column);
+        }
+    }
+    all
+}
+
+fn beside(window: &LiveWindow) -> Vec<BesideFeature> {
+    window.parts.first().map_or_else(Vec::new, |whole| whole.beside.clone())
 }
 
 /// Models with traffic that fit what is asked for.

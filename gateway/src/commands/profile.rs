@@ -30,8 +30,13 @@ pub(crate) fn run(command: ProfileCommand) -> Result<ExitCode, CliError> {
         ProfileCommand::Inspect { file, json, against: None, .. } => inspect(&file, json)?,
         ProfileCommand::Inspect { file, json, against: Some(other), live } => {
             let reference = read_profile(&file)?;
-            let other = if other.as_os_str() == LIVE { live::fetch(&live)? } else { read_profile(&other)? };
-            compare(&reference, &other, json)?;
+            let current = if other.as_os_str() == LIVE {
+                let (profile, beside) = live::fetch(&live)?;
+                Current::of_live(&reference, &profile, &beside)
+            } else {
+                Current::of_profile(&reference, &read_profile(&other)?)
+            };
+            compare(&reference, &current, json)?;
         }
         ProfileCommand::Accept(args) => live::accept(&args)?,
     }
@@ -163,9 +168,9 @@ fn inspect(file: &Path, json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-fn compare(reference: &Profile, other: &Profile, json: bool) -> Result<(), CliError> {
+fn compare(reference: &Profile, current: &Current, json: bool) -> Result<(), CliError> {
     let whole = reference.cell(None, None).ok_or("failed to compare: the profile holds no rows")?;
-    let comparison = reference.compare(whole, &Current::of_profile(reference, other), LEVEL);
+    let comparison = reference.compare(whole, current, LEVEL);
     if json {
         say(serde_json::to_string_pretty(&as_json(&comparison))?);
     } else {

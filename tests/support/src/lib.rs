@@ -2,6 +2,7 @@
 //! what it says.
 
 pub mod alertmanager;
+mod cli;
 pub mod collector;
 mod gateway;
 pub mod h2;
@@ -17,6 +18,7 @@ mod wire;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+pub use cli::{Cli, holds};
 pub use gateway::{Gateway, with_ports};
 pub use logs::Logs;
 pub use patient::Patient;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_profile::{Cell, FeatureCounts, Profile};
+use weir_profile::{BesideFeature, Cell, FeatureCounts, Profile};
 
 use super::Tally;
-use super::part::Part;
+use super::part::{Part, Side};
 use super::window::Window;
 
 /// What a tally holds now, in the fine bins of its profile.
@@ -47,6 +47,8 @@ pub struct LivePart {
     pub effective: f64,
     /// Parallel to the profile's features; weighted. Rows of the other kind count as missing.
     pub counts: Vec<FeatureCounts>,
+    /// Parallel to them: what lies beyond the reference, or is of another kind.
+    pub beside: Vec<BesideFeature>,
 }
 
 impl LivePart {
@@ -103,6 +105,18 @@ impl Tally {
             distinct: self.distinct(part),
             effective: self.effective(part),
             counts: counts.collect(),
+            beside: part.sides.iter().map(beside).collect(),
         }
+    }
+}
+
+fn beside(side: &Side) -> BesideFeature {
+    let finite = |x: f64| Some(x).filter(|x| x.is_finite());
+    BesideFeature {
+        below: side.below,
+        above: side.above,
+        lowest: finite(side.min),
+        highest: finite(side.max),
+        other_kind: side.other_kind,
     }
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use weir_profile::{Feature, FeatureCounts, LARGEST_FILE, ModelRef, Profile};
+use weir_profile::{Beside, Feature, FeatureCounts, LARGEST_FILE, ModelRef, Profile};
 use weir_telemetry::export::{Post, PostOptions, PostShape, Reply};
 
 use crate::cli::{AcceptArgs, CliError, LiveArgs};
 use crate::commands::{say, write_whole};
+use crate::live::BESIDE;
 
 const PAGE: &str = "/api/profile";
 /// Bytes of the longest answer that is read: it is indented, a profile is not.
@@ -18,8 +19,8 @@ const LONGEST: usize = 4 * LARGEST_FILE;
 const NOT_WEIR: &str =
     "(is it `admin` of the gateway, 127.0.0.1:9464 by default, not where its traffic goes?)";
 
-/// The profile of the live window of a model.
-pub(super) fn fetch(args: &LiveArgs) -> Result<Profile, CliError> {
+/// The profile of the live window of a model, and what there is beside it.
+pub(super) fn fetch(args: &LiveArgs) -> Result<(Profile, Beside), CliError> {
     let client = Post::new(&url(&args.admin), PostShape::default(), &PostOptions::default())
         .map_err(|fault| format!("failed to use `--admin`: failed to {fault}"))?;
     let place = client.place().trim_end_matches('/');
@@ -52,24 +53,27 @@ fn page(args: &LiveArgs) -> String {
     if query.is_empty() { PAGE.to_owned() } else { format!("{PAGE}?{query}") }
 }
 
-fn understood(reply: &Reply) -> Result<Profile, String> {
-    let answer: Option<Value> = serde_json::from_slice(&reply.body).ok();
+fn understood(reply: &Reply) -> Result<(Profile, Beside), String> {
+    let mut answer: Option<Value> = serde_json::from_slice(&reply.body).ok();
     if !reply.status.is_success() {
         let words = answer.as_ref().and_then(|answer| answer["error"]["message"].as_str());
         let unknown = || format!("it answers with status {} {NOT_WEIR}", reply.status.as_u16());
         return Err(words.map_or_else(unknown, str::to_owned));
     }
+    let beside = answer.as_mut().and_then(Value::as_object_mut).and_then(|it| it.shift_remove(BESIDE));
+    let beside = beside.and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default();
     // As it is in a file, so that the digest is proved and the limits are those of files.
     let compact = answer.map(|answer| answer.to_string());
     let compact = compact.ok_or_else(|| format!("what it answers is no JSON {NOT_WEIR}"))?;
-    Profile::read(compact.as_bytes()).map_err(|error| format!("{error} {NOT_WEIR}"))
+    let profile = Profile::read(compact.as_bytes()).map_err(|error| format!("{error} {NOT_WEIR}"))?;
+    Ok((profile, beside))
 }
 
 /// Writes the live window of a model as its new reference.
 pub(super) fn accept(args: &AcceptArgs) -> Result<(), CliError> {
     let out = args.out.display();
     let before = replaced(&args.out)?;
-    let live = fetch(&args.live)?;
+    let (live, _) = fetch(&args.live)?;
     if live.made.rows < live.window_rows {
         let Profile { made, window_rows, .. } = live;
         let hint = format!("(wait: windows of {window_rows} rows and more are judged)");
