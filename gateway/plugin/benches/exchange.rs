@@ -19,11 +19,13 @@ fn main() {
     let host = Host::new(HostOptions::default(), &Registry::default(), &Logger::discard()).expect("a host");
     let named: Vec<PathBuf> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(Into::into).collect();
-    for features in [8, 100] {
+    for features in [8, 100, 1000] {
         let profile = Arc::new(profile(features));
-        for batch in BATCHES {
-            let ns = count_cost(&profile, &BenchOptions { batch, ..BenchOptions::default() });
-            println!("counting: {ns:.1} ns a value, {features} features, {batch} rows a batch");
+        for (batch, segments) in BATCHES.into_iter().flat_map(|batch| [(batch, 0), (batch, 10)]) {
+            let ns = count_cost(&profile, segments, &BenchOptions { batch, ..BenchOptions::default() });
+            println!(
+                "counting: {ns:.1} ns a value, {features} features, {segments} segments, {batch} rows a batch"
+            );
         }
     }
     for path in if named.is_empty() { built() } else { named } {

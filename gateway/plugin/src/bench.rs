@@ -81,7 +81,7 @@ pub fn bench(host: &Host, spec: &PluginSpec, options: &BenchOptions) -> Result<B
     let mut judge = PluginJudge::new(prepared.clone(), detached(&slot, host.watchdog()));
     // With a reference it is traffic of that model: other columns would not be counted.
     let profile = prepared.spec.profiles.first();
-    let batch = profile.map_or_else(|| shape(options).batch(), |profile| shape(options).batch_of(profile));
+    let batch = profile.map_or_else(|| shape(options).batch(), |profile| shape(options).batch_of(profile, 0));
     let mut view = View::new();
     view.delta(&batch.schema, &prepared.plan.columns);
     let mut packed = empty_batch();
@@ -121,11 +121,11 @@ pub fn bench(host: &Host, spec: &PluginSpec, options: &BenchOptions) -> Result<B
 }
 
 /// What counting costs the host: the median of ns a value, of batches with what a profile describes.
-pub fn count_cost(profile: &Arc<Profile>, options: &BenchOptions) -> f64 {
-    let batch = shape(options).batch_of(profile);
+pub fn count_cost(profile: &Arc<Profile>, segments: u32, options: &BenchOptions) -> f64 {
+    let batch = shape(options).batch_of(profile, segments);
     let values = (batch.rows * profile.features.len()).max(1) as f64;
     let mut traffic = Traffic { batch, now_ns: BEGIN_UNIX_NS };
-    let mut tally = ScratchTally::new(profile, BEGIN_UNIX_NS);
+    let mut tally = ScratchTally::new((profile, segments), BEGIN_UNIX_NS);
     let mut rounds: Vec<f64> = (0..=options.rounds.max(1))
         .map(|_| traffic.measure(options, |batch| tally.count(black_box(batch))))
         .collect();

@@ -8,6 +8,9 @@ use weir_profile::{FeatureKind, Profile};
 /// Any moment will do; a plugin may not depend on it.
 pub(crate) const BEGIN_UNIX_NS: u64 = 1_700_000_000_000_000_000;
 
+/// The column whose values are segments.
+pub(crate) const SEGMENT: &str = "segment";
+
 /// What a batch is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -39,7 +42,7 @@ impl Shape {
 
     /// Traffic that looks like what a profile describes: values where the reference had some, of the model
     /// that the profile is bound to.
-    pub(crate) fn batch_of(&self, profile: &Profile) -> Batch {
+    pub(crate) fn batch_of(&self, profile: &Profile, segments: u32) -> Batch {
         let mut noise = Noise(0x2545_f491_4f6c_dd1d);
         let mut columns: Vec<Column> = exchange_columns().collect();
         let mut data: Vec<ColumnData> =
@@ -61,6 +64,12 @@ impl Shape {
             let (name, kind) = (feature.name.clone(), feature.column_kind());
             columns.push(Column { role: feature.role, name, kind, codes: texts });
             data.push(values);
+        }
+        if segments > 0 {
+            let codes = (0..segments).map(|segment| segment.to_string().into()).collect();
+            columns.push(Column { role: Role::Input, name: SEGMENT.into(), kind: Kind::Code, codes });
+            let any = || (noise.next() % u64::from(segments)) as u32;
+            data.push(ColumnData::Code(std::iter::repeat_with(any).take(self.exchanges).collect()));
         }
         let bound = profile.model.as_ref();
         let model = bound.map_or("synthetic", |model| &model.name);

@@ -152,6 +152,7 @@ impl Tally {
             self.skip(now_ns);
             let window = self.open.pop_front_if(|window| window.begin_ns == self.front_ns);
             let mut window = window.unwrap_or_else(|| Window::new(self.front_ns, &self.layout));
+            window.close();
             self.lose(&mut window, lost);
             window.dropped = std::mem::take(&mut self.dropped);
             self.front_ns += self.span_ns();
@@ -217,13 +218,10 @@ impl Tally {
         });
         let window = &mut self.open[at];
         window.observed += observed;
-        let before = self.exported.as_ref().map(|exported| exported.before(window, &self.layout));
         let map = &self.maps[&batch.schema.id];
-        let counting = Counting { profile: &self.profile, layout: &self.layout, map };
+        let exported = self.exported.as_ref();
+        let counting = Counting { profile: &self.profile, layout: &self.layout, map, exported };
         window.count(batch, &counting, scratch);
-        if let (Some(exported), Some(before)) = (&self.exported, before) {
-            exported.add(window, &self.layout, &before);
-        }
         if let Some(detectors) = &mut self.detectors {
             detectors.follow(batch, (&self.profile, map), scratch, &mut window.changes);
         }
@@ -299,8 +297,8 @@ impl Tally {
 pub(crate) struct ScratchTally(Tally, Scratch);
 
 impl ScratchTally {
-    pub(crate) fn new(profile: &Arc<Profile>, now_ns: u64) -> Self {
-        Self(Tally::new(Wish::daily(), profile.clone(), now_ns), Scratch::default())
+    pub(crate) fn new((profile, segments): (&Arc<Profile>, u32), now_ns: u64) -> Self {
+        Self(Tally::new(Wish::daily(segments), profile.clone(), now_ns), Scratch::default())
     }
 
     pub(crate) fn count(&mut self, batch: &Batch) {

@@ -65,7 +65,7 @@ pub(crate) fn trial(prepared: &Arc<Prepared>, watchdog: &Arc<Watchdog>) -> Resul
     let mut findings = Vec::new();
     for (number, profile) in (0..).zip(&prepared.spec.profiles) {
         let shape = Shape { schema: SchemaId(PROFILED.0 - number), exchanges: 64, ..undecoded };
-        let batch = shape.batch_of(profile);
+        let batch = shape.batch_of(profile, 0);
         look(&mut second, &batch, &slot);
         let of_it = |it: &Finding| {
             (&it.model, &it.model_version) == (&batch.schema.model, &batch.schema.model_version)

@@ -7,8 +7,7 @@ use weir_profile::Profile;
 use weir_stats::drift::Groups;
 use weir_telemetry::{Counter, Shape};
 
-use super::layout::{Layout, bin_names};
-use super::window::Window;
+use super::layout::bin_names;
 use crate::conditions::with_key;
 use crate::family::{AnyFamily, Cell};
 use crate::places::Labels;
@@ -61,22 +60,22 @@ impl Exported {
         Self(counters.collect(), shown.map(|feature| feature.groups.clone()).collect())
     }
 
-    /// What a window has before a batch.
-    pub(super) fn before(&self, window: &Window, layout: &Layout) -> Vec<Vec<f64>> {
-        let sums = self.1.iter().enumerate();
-        sums.map(|(at, groups)| groups.sum(&window.whole.bins[layout.bins(at)])).collect()
-    }
-
-    /// Adds what has come since.
-    pub(super) fn add(&self, window: &Window, layout: &Layout, before: &[Vec<f64>]) {
-        let after = self.before(window, layout);
-        for ((counters, after), before) in self.0.iter().zip(after).zip(before) {
-            for ((counter, after), before) in counters.iter().zip(after).zip(before) {
-                let rows = (after - before).max(0.0);
-                counter.bump(rows.trunc() as u64);
-                if rows.fract() > 0.0 {
-                    counter.add_f64(rows.fract());
-                }
+    /// Adds the rows that were chosen of a batch, by the bin of each row of a feature; nothing past the
+    /// features that are shown.
+    pub(super) fn add(&self, feature: usize, rows: &[u32], weights: &[f64], bins: &[u16]) {
+        let Some((counters, groups)) = self.0.get(feature).zip(self.1.get(feature)) else { return };
+        let of = groups.of_bins();
+        let mut sums = vec![0.0; counters.len()];
+        for row in rows {
+            let group = bins.get(*row as usize).and_then(|bin| of.get(usize::from(*bin)));
+            if let Some(sum) = group.and_then(|group| sums.get_mut(*group)) {
+                *sum += weights[*row as usize];
+            }
+        }
+        for (counter, rows) in counters.iter().zip(sums).filter(|(_, rows)| *rows > 0.0) {
+            counter.bump(rows.trunc() as u64);
+            if rows.fract() > 0.0 {
+                counter.add_f64(rows.fract());
             }
         }
     }

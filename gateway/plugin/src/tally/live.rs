@@ -83,6 +83,8 @@ impl Tally {
     }
 
     fn live_window(&self, window: &Window) -> LiveWindow {
+        let mut window = window.clone();
+        window.close();
         let named = self.segments.names.iter().zip(&window.segments);
         let segments = named.filter_map(|(name, part)| Some((Some(name.clone()), part.as_ref()?)));
         let parts = std::iter::once((None, &window.whole)).chain(segments);

@@ -52,6 +52,21 @@ impl Side {
         if self.min <= self.max { (self.min, self.max) } else { (f64::NAN, f64::NAN) }
     }
 
+    fn merge(&mut self, other: &Self) {
+        self.missing += other.missing;
+        self.below += other.below;
+        self.above += other.above;
+        self.infinite += other.infinite;
+        self.other_kind += other.other_kind;
+        self.unseen += other.unseen;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.varies |= other.varies;
+        if other.any {
+            self.saw(other.first);
+        }
+    }
+
     fn saw(&mut self, value: u64) {
         // Nearly always known after the second row.
         if self.varies {
@@ -73,6 +88,16 @@ pub(crate) enum Placed<'a> {
     Texts { bins: &'a [u16], codes: &'a [u32], hashes: &'a [u64] },
     /// There is no such column.
     Nothing,
+}
+
+impl Placed<'_> {
+    /// The bin of each row, or why there is none.
+    pub(crate) fn bins(&self) -> &[u16] {
+        match self {
+            Self::Numbers { bins, .. } | Self::Texts { bins, .. } => bins,
+            Self::Nothing => &[],
+        }
+    }
 }
 
 /// Rows that count, with their weights.
@@ -112,6 +137,16 @@ impl Part {
     /// Whether it is one of this layout.
     pub(crate) fn fits(&self, layout: &Layout) -> bool {
         self.bins.len() == layout.all_bins() && self.sides.len() == layout.features()
+    }
+
+    /// Adds the counts of other rows.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.weight += other.weight;
+        self.squares += other.squares;
+        self.distinct.merge(&other.distinct);
+        self.bins.iter_mut().zip(&other.bins).for_each(|(sum, count)| *sum += count);
+        self.sides.iter_mut().zip(&other.sides).for_each(|(side, other)| side.merge(other));
     }
 
     /// How many equally weighted rows know as much (Kish 1965), before rows that repeat.

@@ -17,6 +17,8 @@ use super::wish::Wish;
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) all: Vec<u32>,
+    /// Those that have no segment.
+    rest: Vec<u32>,
     /// By number of the segment.
     pub(crate) segments: Vec<Vec<u32>>,
 }
@@ -52,19 +54,23 @@ pub(crate) struct Scratch {
 const NO_SEGMENT: u32 = u32::MAX;
 
 impl Chosen {
+    /// Those of a segment, or those that have none.
     pub(crate) fn rows<'a>(&'a self, segment: Option<usize>, weights: &'a [f64]) -> Rows<'a> {
-        let rows = segment.map_or(Some(&self.all), |segment| self.segments.get(segment));
+        let rows = segment.map_or(Some(&self.rest), |segment| self.segments.get(segment));
         Rows { rows: rows.map_or(&[], Vec::as_slice), weights }
     }
 
     fn clear(&mut self) {
         self.all.clear();
+        self.rest.clear();
         self.segments.iter_mut().for_each(Vec::clear);
     }
 
     fn push(&mut self, row: usize, segment: u32) {
         self.all.push(row as u32);
-        if segment != NO_SEGMENT {
+        if segment == NO_SEGMENT {
+            self.rest.push(row as u32);
+        } else {
             let segment = segment as usize;
             if self.segments.len() <= segment {
                 self.segments.resize_with(segment + 1, Vec::new);

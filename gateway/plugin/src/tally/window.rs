@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use weir_exchange::{Batch, Column, ColumnData, Role};
 use weir_profile::{FeatureKind, Profile};
-use weir_stats::drift::Place;
 
+use super::export::Exported;
 use super::layout::Layout;
 use super::map::{Found, Map};
 use super::part::{MISSING, OTHER_KIND, Part, Placed};
@@ -14,8 +14,9 @@ use super::rows::{Chosen, Scratch};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) begin_ns: u64,
-    /// Of all rows.
+    /// Of all rows once it has closed; until then, of those that have no segment.
     pub(crate) whole: Part,
+    pub(crate) is_closed: bool,
     /// By number of the segment; `None` until it has a row.
     pub(crate) segments: Vec<Option<Part>>,
     /// Exchanges that were counted, each as many times as it stands for.
@@ -33,6 +34,7 @@ impl Window {
         Self {
             begin_ns,
             whole: Part::new(layout),
+            is_closed: false,
             segments: Vec::new(),
             observed: 0.0,
             lost: 0.0,
@@ -47,14 +49,22 @@ impl Window {
         changes && self.whole.fits(layout) && self.segments.iter().flatten().all(|part| part.fits(layout))
     }
 
-    /// The part of a segment, or of all rows.
+    /// No row comes any more: all rows are those of all segments, and the others. They are added up once, for
+    /// counting each row twice would cost every value.
+    pub(crate) fn close(&mut self) {
+        if !std::mem::replace(&mut self.is_closed, true) {
+            self.segments.iter().flatten().for_each(|part| self.whole.merge(part));
+        }
+    }
+
+    /// The part of a segment, or of all rows of a window that has closed.
     pub(crate) fn part(&self, segment: Option<usize>) -> Option<&Part> {
         segment.map_or(Some(&self.whole), |segment| self.segments.get(segment)?.as_ref())
     }
 
     /// Counts the chosen rows of a batch, a column at a time.
     pub(crate) fn count(&mut self, batch: &Batch, counting: &Counting<'_>, scratch: &mut Scratch) {
-        let Counting { profile, layout, map } = *counting;
+        let Counting { profile, layout, map, exported } = *counting;
         for (segment, rows) in scratch.any.segments.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             if self.segments.len() <= segment {
                 self.segments.resize_with(segment + 1, || None);
@@ -68,6 +78,9 @@ impl Window {
             let placed = place(batch, &feature.kind, (found, map), &mut scratch.placed);
             let chosen = if feature.role == Role::Input { &scratch.inputs } else { &scratch.predictions };
             self.add(layout, at, (chosen, &scratch.weights), placed);
+            if let Some(exported) = exported {
+                exported.add(at, &chosen.all, &scratch.weights, placed.bins());
+            }
         }
     }
 
@@ -87,6 +100,7 @@ pub(crate) struct Counting<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) layout: &'a Layout,
     pub(crate) map: &'a Map,
+    pub(super) exported: Option<&'a Exported>,
 }
 
 /// Finds the bin of each value of a feature.
@@ -101,10 +115,7 @@ fn place<'a>(
     bins.clear();
     match (kind, data(found.column)) {
         (FeatureKind::Number { bins: edges, .. }, Some(ColumnData::Number(values))) => {
-            bins.extend(values.iter().take(batch.rows).map(|x| match edges.place(*x) {
-                Place::Missing => MISSING,
-                Place::Inside(bin) | Place::Below(bin) | Place::Above(bin) => bin as u16,
-            }));
+            edges.place_all(&values[..values.len().min(batch.rows)], MISSING, bins);
             rest(bins, batch.rows, other);
             Placed::Numbers { bins, values, range: edges.range() }
         }

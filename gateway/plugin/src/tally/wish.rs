@@ -7,6 +7,7 @@ use weir_profile::Profile;
 
 use crate::bindings::weir::plugin::types;
 use crate::plan::Plan;
+use crate::synthetic::SEGMENT;
 
 const SHORTEST_SPAN_NS: u64 = 1_000_000_000;
 const LONGEST_SPAN_NS: u64 = 400 * 24 * 3600 * 1_000_000_000;
@@ -68,10 +69,10 @@ impl Wish {
             .filter(Self::is_sound)
     }
 
-    /// Windows of a day, of all rows.
-    pub(super) fn daily() -> Self {
-        let shape =
-            Shape { span_ns: 24 * 3600 * 1_000_000_000, segment: None, segments: 0, entity: Vec::new() };
+    /// Windows of a day, of all rows and so many segments.
+    pub(super) fn daily(segments: u32) -> Self {
+        let segment = (segments > 0).then(|| SEGMENT.to_owned());
+        let shape = Shape { span_ns: 24 * 3600 * 1_000_000_000, segment, segments, entity: Vec::new() };
         Self { name: "daily".into(), shape, keep: 1, exported: None, run_length: 0 }
     }
 
