@@ -25,6 +25,7 @@ use state::{Model, State};
 use weir_plugin_sdk::looks::Pace;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Closed, Tally, TallySpec};
+use weir_plugin_sdk::turns::Turns;
 
 /// Features of one call, whatever models they are of: a thousand take some calls, each well under its limits.
 const FEATURES: usize = 200;
@@ -43,31 +44,7 @@ pub struct DataQuality {
     models: BTreeMap<String, Model>,
     /// By model: looks that go on.
     looks: BTreeMap<String, Look>,
-    call: Call,
-}
-
-/// What a call may still look at: the models of one call share its fuel.
-#[derive(Debug, Default)]
-struct Call {
-    now_ns: u64,
-    left: usize,
-}
-
-impl Call {
-    /// Every tick of a call has the same time, and the next call another.
-    fn is_spent(&mut self, now_ns: u64) -> bool {
-        if self.now_ns != now_ns {
-            *self = Self { now_ns, left: FEATURES };
-        }
-        self.left <= LOOK
-    }
-
-    /// Features of one more look, of so many that are left of it.
-    fn take(&mut self, features: usize) -> usize {
-        let taken = features.min(self.left.saturating_sub(LOOK));
-        self.left = self.left.saturating_sub(LOOK + taken);
-        taken
-    }
+    turns: Turns,
 }
 
 impl Plugin for DataQuality {
@@ -87,7 +64,7 @@ impl Plugin for DataQuality {
             schemas: BTreeMap::new(),
             models: BTreeMap::new(),
             looks: BTreeMap::new(),
-            call: Call::default(),
+            turns: Turns::new(FEATURES),
             settings,
         }
     }
@@ -103,12 +80,12 @@ impl Plugin for DataQuality {
     }
 
     fn tick(&mut self, schema: &Schema, now_ns: u64, out: &mut Outcome) {
+        self.turns.begin(now_ns);
         let tally = self.open(schema);
         self.show_age(schema, now_ns, out);
         let Some(tally) = tally else { return self.without_profile(schema, now_ns, out) };
         match tally.next() {
-            // It waits for the next call.
-            Some(_) if self.call.is_spent(now_ns) => {}
+            Some(_) if !self.turns.has(&schema.model_key()) => {}
             Some(closed) => self.look(schema, tally, &closed, out),
             None => self.wait(schema, out),
         }
@@ -119,6 +96,7 @@ impl Plugin for DataQuality {
         if !self.schemas.values().any(|(other, _)| *other == key) {
             self.models.remove(&key);
             self.looks.remove(&key);
+            self.turns.done(&key);
         }
     }
 
@@ -201,18 +179,20 @@ impl DataQuality {
         let begin_ns = case.closed.begin_ns;
         let begun = self.looks.remove(&key).filter(|look| look.begin_ns == begin_ns);
         let mut look = begun.unwrap_or_else(|| Look::new(begin_ns));
-        let most = self.call.take(look.left(case));
+        let most = self.turns.take(look.left(case), 1);
         if !look.go_on(case, most) {
             self.looks.insert(key, look);
             return;
         }
+        self.turns.take(1, LOOK);
+        self.turns.done(&key);
         self.metrics.show_window(case.profile, case.closed, &look, out);
         let state = match self.unfit(case.closed) {
             Some(state) => Some(state),
             None if !self.pace.is_due(case.closed.end_ns, case.closed.last_look_ns) => None,
             None => Some(self.decide(case, &mut look, out)),
         };
-        out.add(self.metrics.looks, &[state.map_or("skipped", State::as_str)], 1.0);
+        self.metrics.standing.window(state.map_or("skipped", State::as_str), case.closed, out);
         let verdict = Verdict { state, pace: &self.pace, case, look: &look };
         reference::report(case.schema, "data_quality", &verdict.finding());
         let looked = matches!(state, Some(State::Ok | State::Bad));
@@ -239,7 +219,7 @@ impl DataQuality {
     }
 
     fn stand(&mut self, schema: &Schema, (state, misses): (State, u32), out: &mut Outcome) {
-        self.metrics.show_state(state, misses, out);
+        self.metrics.standing.stand(&State::ALL.map(State::as_str), state.as_str(), misses, out);
         if let Some(model) = self.model(schema) {
             (model.misses, model.said) = (misses, true);
         }

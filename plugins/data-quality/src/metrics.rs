@@ -2,27 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use weir_plugin_sdk::looks::Standing;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Closed, ProfileInfo};
 
 use crate::check::{Check, Found};
 use crate::look::Look;
-use crate::state::State;
 
 /// What is declared.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) state: Gauge,
-    pub(crate) looks: Counter,
+    pub(crate) standing: Standing,
     pub(crate) age: Gauge,
     pub(crate) stale: Condition,
-    pub(crate) blind: Condition,
     rows: Counter,
     bad_rows: Counter,
     duplicate_rows: Counter,
     bad_checks: Gauge,
     effective: Gauge,
-    observed: Gauge,
     bad_data: Condition,
     failed_check: Condition,
     bad_feature: Condition,
@@ -33,14 +30,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn declare(manifest: &mut Manifest, features: usize) -> Self {
         let state = "How the model's data are: 1 for ok, bad, not_enough_data, incomplete or no_profile.";
-        let looks = "Windows that have closed, by what they say; skipped ones were too soon for the looks a \
-                     month, dropped ones were never seen.";
         let bad_rows = Metric::new("bad_rows", "Rows of closed windows that a check has counted.");
         let effective = "Rows of the last window that would know as much, were all different and alike.";
-        let observed = "Share of the answered exchanges of the last window that were observed.";
         Self {
-            state: manifest.gauge(Metric::new("state", state).labels(&["state"])),
-            looks: manifest.counter(Metric::new("looks", looks).labels(&["result"])),
+            standing: Standing::declare(manifest, state),
             age: manifest.gauge(Metric::new("age", "Age of the last row.").unit("seconds")),
             rows: manifest.counter(Metric::new("rows", "Rows of closed windows.")),
             bad_rows: manifest.counter(bad_rows.labels(&["feature", "check"])),
@@ -49,7 +42,6 @@ impl Metrics {
             bad_checks: manifest
                 .gauge(Metric::new("bad_checks", "Checks of the last look that found too much.")),
             effective: manifest.gauge(Metric::new("window_effective_rows", effective)),
-            observed: manifest.gauge(Metric::new("window_observed", observed).unit("ratio")),
             bad_data: manifest.condition("bad_data", "Some check of the model found too much.", &[]),
             failed_check: manifest.condition(
                 "failed_check",
@@ -62,7 +54,6 @@ impl Metrics {
                 &["feature"],
             ),
             stale: manifest.condition("stale", "The last row is older than `max_age`.", &[]),
-            blind: manifest.condition("blind", "Three windows in a row had no verdict.", &[]),
             features,
         }
     }
@@ -72,13 +63,8 @@ impl Metrics {
         out.add(self.rows, &[], closed.rows as f64);
         out.add(self.duplicate_rows, &[], (closed.rows as f64 - closed.distinct).max(0.0));
         out.set(self.effective, &[], closed.effective);
-        let observed = if closed.answered > 0.0 { closed.observed / closed.answered } else { 1.0 };
-        out.set(self.observed, &[], observed.min(1.0));
         for (feature, check, rows) in &look.shown {
             out.add(self.bad_rows, &[&reference::label(profile, *feature), check.as_str()], *rows);
-        }
-        if closed.dropped > 0 {
-            out.add(self.looks, &["dropped"], f64::from(closed.dropped));
         }
     }
 
@@ -107,12 +93,5 @@ impl Metrics {
             let says = (share.unwrap_or_default(), closed.rows);
             out.condition(self.bad_feature, &[&label], share.is_some(), says);
         }
-    }
-
-    /// Says how the model stands.
-    pub(crate) fn show_state(&self, state: State, misses: u32, out: &mut Outcome) {
-        out.set_state(self.state, &State::ALL.map(State::as_str), state.as_str());
-        let blind = misses >= crate::state::BLIND_AFTER;
-        out.condition(self.blind, &[], blind, (f64::from(misses), u64::from(misses)));
     }
 }

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use weir_plugin_sdk::json;
 
-/// Windows in a row without a verdict after which nobody watches the model.
-pub(crate) const BLIND_AFTER: u32 = 3;
-
 /// What the last window says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {

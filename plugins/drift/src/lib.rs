@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use look::{Bar, Budget, Look, Test, judged};
+use look::{Bar, Look, Test, judged};
 use metrics::Metrics;
 use report::{MOST_TESTS, Verdict};
 use settings::Settings;
@@ -25,15 +25,16 @@ use weir_plugin_sdk::log;
 use weir_plugin_sdk::looks::Pace;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Against, Closed, ProfileInfo, Tally, TallySpec};
+use weir_plugin_sdk::turns::Turns;
+
+/// Units of work of a call: a unit is a comparison, some eight thousand instructions of ten million.
+const CALL: usize = 600;
 
 /// Units of work of showing the reference of one feature, of telling one test, and of all that a window shows
 /// at its end.
 const SHOWING: usize = 6;
 const TELLING: usize = 4;
 const CONCLUDING: usize = 50;
-
-/// Windows in a row without a verdict after which nobody watches the model.
-const BLIND_AFTER: u32 = 3;
 
 /// Judges windows.
 #[derive(Debug)]
@@ -47,9 +48,7 @@ pub struct Drift {
     models: Vec<(u32, String)>,
     /// By model: looks that go on.
     looks: BTreeMap<String, Look>,
-    budget: Budget,
-    /// Models whose windows have closed and were not come to, which go first in the next call.
-    waiting: Vec<String>,
+    turns: Turns,
     /// By model; a new instance is told.
     standing: BTreeMap<String, Standing>,
 }
@@ -88,8 +87,7 @@ impl Plugin for Drift {
             known: PerSchema::default(),
             models: Vec::new(),
             looks: BTreeMap::new(),
-            budget: Budget::default(),
-            waiting: Vec::new(),
+            turns: Turns::new(CALL),
             standing: BTreeMap::new(),
             pace,
             settings,
@@ -102,15 +100,15 @@ impl Plugin for Drift {
     }
 
     fn tick(&mut self, schema: &Schema, now_ns: u64, out: &mut Outcome) {
-        self.budget.begin(now_ns);
+        self.turns.begin(now_ns);
         let Known { profile: Some(profile), tally: Some(tally), shown, .. } = self.open(schema) else {
             self.without_profile(schema, now_ns, out);
             return;
         };
-        if !shown && !self.budget.is_spent() {
+        if !shown && !self.turns.is_spent() {
             let features = profile.features.len();
-            self.budget.take(features.min(self.settings.max_features as usize), SHOWING);
-            self.budget.take(features, TELLING);
+            self.turns.take(features.min(self.settings.max_features as usize), SHOWING);
+            self.turns.take(features, TELLING);
             self.metrics.show_reference(schema, &profile, out);
             reference::report(
                 schema,
@@ -120,7 +118,7 @@ impl Plugin for Drift {
             self.known.of(schema, Known::default).shown = true;
         }
         match tally.next() {
-            Some(_) if !self.has_its_turn(&schema.model_key()) => {}
+            Some(_) if !self.turns.has(&schema.model_key()) => {}
             Some(closed) => self.judge(schema, &Case { tally, profile: &profile, closed: &closed }, out),
             None if !self.standing.contains_key(&schema.model_key()) => {
                 self.stand(schema, Standing { state: State::NotEnoughData, misses: 0 }, out);
@@ -136,7 +134,7 @@ impl Plugin for Drift {
         if !self.models.iter().any(|(_, other)| *other == model) {
             self.standing.remove(&model);
             self.looks.remove(&model);
-            self.waiting.retain(|other| *other != model);
+            self.turns.done(&model);
         }
     }
 
@@ -192,17 +190,6 @@ impl Drift {
         self.stand(schema, Standing { state: State::NoProfile, misses }, out);
     }
 
-    /// Whether a model is judged in this call: not if the call's work is done, and not before those that wait
-    /// since an earlier one, or short windows of the first models would be all that is ever looked at.
-    fn has_its_turn(&mut self, model: &str) -> bool {
-        let waits = self.waiting.iter().any(|other| other == model);
-        let turn = !self.budget.is_spent() && (waits || self.waiting.is_empty());
-        if !turn && !waits {
-            self.waiting.push(model.to_owned());
-        }
-        turn
-    }
-
     /// Judges the window, or a part of it.
     fn judge(&mut self, schema: &Schema, case: &Case, out: &mut Outcome) {
         let Case { tally, profile, closed } = case;
@@ -218,8 +205,8 @@ impl Drift {
             return self.conclude(schema, case, (state, None), out);
         }
         if !self.pace.is_due(closed.end_ns, closed.last_look_ns) {
-            out.add(self.metrics.looks, &["skipped"], 1.0);
-            self.waiting.retain(|other| *other != schema.model_key());
+            self.metrics.standing.window("skipped", closed, out);
+            self.turns.done(&schema.model_key());
             return tally.done(false);
         }
         let key = schema.model_key();
@@ -243,7 +230,7 @@ impl Drift {
     /// Compares and tests, as far as the call's work goes; true once that is done.
     fn look_on(&mut self, tally: Tally, look: &mut Look) -> bool {
         if look.tests.is_none() {
-            if !look.go_on(tally, &self.against, &mut self.budget) {
+            if !look.go_on(tally, &self.against, &mut self.turns) {
                 return false;
             }
             let bar = Bar { level: self.pace.level(), min_effect: self.settings.min_effect };
@@ -257,12 +244,12 @@ impl Drift {
         let Some(tests) = look.tests.take() else { return true };
         let all = tests.len().min(MOST_TESTS);
         let from = look.told.len();
-        let to = from + self.budget.take(all - from, TELLING);
+        let to = from + self.turns.take(all - from, TELLING);
         for (at, test) in tests.iter().enumerate().take(to).skip(from) {
             look.told.push(report::test(case.profile, case.closed, (look, test), at).to_string());
         }
         look.tests = Some(tests);
-        to == all && !self.budget.is_spent()
+        to == all && !self.turns.is_spent()
     }
 
     /// Why a window cannot be looked at; decided before any of its values is.
@@ -283,9 +270,9 @@ impl Drift {
         out: &mut Outcome,
     ) {
         let Case { tally, profile, closed } = case;
-        self.budget.take(1, CONCLUDING);
-        self.waiting.retain(|other| *other != schema.model_key());
-        out.add(self.metrics.looks, &[state.as_str()], 1.0);
+        self.turns.take(1, CONCLUDING);
+        self.turns.done(&schema.model_key());
+        self.metrics.standing.window(state.as_str(), closed, out);
         self.metrics.show_window(closed, out);
         let changes = self.metrics.show_changes(profile, *tally, out);
         if let Some((look, tests)) = look {
@@ -314,9 +301,7 @@ impl Drift {
     /// Says how the model stands.
     fn stand(&mut self, schema: &Schema, standing: Standing, out: &mut Outcome) {
         let Standing { state, misses } = standing;
-        out.set_state(self.metrics.state, &State::ALL.map(State::as_str), state.as_str());
-        let blind = misses >= BLIND_AFTER;
-        out.condition(self.metrics.blind, &[], blind, (f64::from(misses), u64::from(misses)));
+        self.metrics.standing.stand(&State::ALL.map(State::as_str), state.as_str(), misses, out);
         self.standing.insert(schema.model_key(), standing);
     }
 }

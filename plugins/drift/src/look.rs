@@ -5,6 +5,7 @@ use weir_plugin_sdk::reference::{
     Against, Closed, Comparison, Feature, Misfit, MisfitKind, ProfileInfo, Segment, Table, Tally,
 };
 use weir_plugin_sdk::statistics;
+use weir_plugin_sdk::turns::Turns;
 
 /// What of a feature is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,37 +53,6 @@ pub(crate) struct Look {
     pub(crate) told: Vec<String>,
 }
 
-/// Work that a call may still do. All models' windows close at once, and one call sees all of them: what does
-/// not fit is done in the next.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Budget {
-    now_ns: u64,
-    left: usize,
-}
-
-impl Budget {
-    /// Units of a call: a unit is a comparison, some eight thousand instructions of ten million.
-    const CALL: usize = 600;
-
-    /// Begins anew with each call, which a time tells apart.
-    pub(crate) fn begin(&mut self, now_ns: u64) {
-        if self.now_ns != now_ns {
-            *self = Self { now_ns, left: Self::CALL };
-        }
-    }
-
-    pub(crate) fn is_spent(&self) -> bool {
-        self.left == 0
-    }
-
-    /// How many of so many things, of so many units each, are done now.
-    pub(crate) fn take(&mut self, things: usize, each: usize) -> usize {
-        let taken = things.min(self.left.div_ceil(each.max(1)));
-        self.left = self.left.saturating_sub(taken * each);
-        taken
-    }
-}
-
 /// What decides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bar {
@@ -108,8 +78,8 @@ impl Look {
     }
 
     /// Compares as many more as the budget allows; true if that was all.
-    pub(crate) fn go_on(&mut self, tally: Tally, against: &Against, budget: &mut Budget) -> bool {
-        let end = self.places.len().min(self.next + budget.take(self.places.len() - self.next, 1));
+    pub(crate) fn go_on(&mut self, tally: Tally, against: &Against, turns: &mut Turns) -> bool {
+        let end = self.places.len().min(self.next + turns.take(self.places.len() - self.next, 1));
         for place in &self.places[self.next..end] {
             let comparison = tally.compare(place.0, place.1, against);
             self.compared.extend(comparison.map(|it| (*place, it)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_plugin_sdk::looks::Standing;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference::{self, Closed, ProfileInfo, Tally};
 
@@ -14,17 +15,14 @@ const SMALLEST_P: f64 = 1e-15;
 /// What is declared.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) state: Gauge,
-    pub(crate) looks: Counter,
+    pub(crate) standing: Standing,
     pub(crate) bin_rows: Counter,
-    pub(crate) blind: Condition,
     drifted: Gauge,
     psi: Gauge,
     adjusted_p: Gauge,
     missing: Gauge,
     rows: Gauge,
     effective: Gauge,
-    observed: Gauge,
     reference: Gauge,
     reference_rows: Gauge,
     drift: Condition,
@@ -41,17 +39,13 @@ impl Metrics {
         let feature = |name, help| Metric::new(name, help).labels(&["feature"]);
         let bin = |name, help| Metric::new(name, help).labels(&["feature", "bin"]);
         let state = "How the model stands: 1 for ok, drift, not_enough_data, incomplete or no_profile.";
-        let looks =
-            "Windows that have closed, by what they say; skipped ones were too soon for the looks a month.";
-        let observed = "Share of the answered exchanges of the last window that were observed.";
         let drifted = "Features, predictions and scores that drift, in any segment.";
         let psi = "Population stability index of the last look, less what chance alone shows.";
         let adjusted_p = "Holm's p-value of the last look, the smaller of values and missing.";
         let reference = "Share of the reference in each tested bin.";
         let changes = "Changes of the mean rank that a detector has found; no alarm.";
         Self {
-            state: manifest.gauge(Metric::new("state", state).labels(&["state"])),
-            looks: manifest.counter(Metric::new("looks", looks).labels(&["result"])),
+            standing: Standing::declare(manifest, state),
             bin_rows: manifest
                 .counter(bin("bin_rows", "Rows in each tested bin; over replicas they add up.")),
             drifted: manifest.gauge(Metric::new("drifted_features", drifted)),
@@ -63,7 +57,6 @@ impl Metrics {
                 "window_effective_rows",
                 "Rows that would know as much, were all different and observed alike.",
             )),
-            observed: manifest.gauge(Metric::new("window_observed", observed).unit("ratio")),
             reference: manifest.gauge(bin("reference", reference).unit("ratio")),
             reference_rows: manifest.gauge(Metric::new("reference_rows", "Rows of the reference.")),
             drift: manifest.condition("drift", "Something of the model drifts.", &[]),
@@ -72,7 +65,6 @@ impl Metrics {
                 "A feature, a prediction or a score drifts, in any segment.",
                 &["feature"],
             ),
-            blind: manifest.condition("blind", "Three windows in a row had no verdict.", &[]),
             changes: manifest.counter(Metric::new("changes", changes).labels(&["feature", "detector"])),
             features: settings.max_features as usize,
             follows: settings.run_length > 0,
@@ -92,12 +84,10 @@ impl Metrics {
         }
     }
 
-    /// How much was seen.
+    /// How many rows a verdict rests on.
     pub(crate) fn show_window(&self, closed: &Closed, out: &mut Outcome) {
         out.set(self.rows, &[], closed.rows as f64);
         out.set(self.effective, &[], closed.effective);
-        let observed = if closed.answered > 0.0 { closed.observed / closed.answered } else { 1.0 };
-        out.set(self.observed, &[], observed.min(1.0));
     }
 
     /// What detectors have found in a window, feature by feature: also as (name, ADWIN's, Page-Hinkley's).

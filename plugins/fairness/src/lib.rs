@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use groups::{Groups, Known, NONE};
 use judge::{Judged, Rows};
-use metrics::{Metrics, label};
+use metrics::{Metrics, STATES, label};
 use report::Verdict;
 use settings::Settings;
 use weir_plugin_sdk::json;
@@ -111,7 +111,7 @@ impl Plugin for Fairness {
         let key = key.clone();
         let model = model_of(&mut self.models, &key, &self.settings, now_ns / span);
         if !std::mem::replace(&mut model.said, true) {
-            self.metrics.show_state("not_enough_data", model.misses, out);
+            self.metrics.standing.stand(&STATES, "not_enough_data", model.misses, out);
         }
         let ended = (now_ns / span).saturating_sub(model.running);
         if ended == 0 {
@@ -120,7 +120,7 @@ impl Plugin for Fairness {
         model.running += ended;
         // Whatever of them ended while nobody looked has slid away.
         if ended > 1 {
-            out.add(self.metrics.looks, &["dropped"], (ended - 1) as f64);
+            self.metrics.standing.result("dropped", u32::try_from(ended - 1).unwrap_or(u32::MAX), out);
         }
         let end_ns = model.running * span;
         self.end(schema, &key, end_ns, out);
@@ -198,7 +198,7 @@ impl Fairness {
             Some(judged) if judged.iter().any(|it| it.disparity) => "disparity",
             Some(_) => "ok",
         };
-        out.add(self.metrics.looks, &[verdict], 1.0);
+        self.metrics.standing.result(verdict, 1, out);
         if matches!(verdict, "ok" | "disparity") {
             (model.misses, model.last_look_ns) = (0, Some(end_ns));
             self.metrics.show_judged(&self.settings, judged.as_deref().unwrap_or_default(), out);
@@ -206,7 +206,7 @@ impl Fairness {
             model.misses = model.misses.saturating_add(1);
         }
         if verdict != "skipped" {
-            self.metrics.show_state(verdict, model.misses, out);
+            self.metrics.standing.stand(&STATES, verdict, model.misses, out);
         }
         let verdict = Verdict {
             verdict,

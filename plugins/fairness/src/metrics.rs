@@ -1,5 +1,6 @@
 //! What is exported. Groups that are not listed are together, as `other`.
 
+use weir_plugin_sdk::looks::Standing;
 use weir_plugin_sdk::prelude::*;
 
 use crate::groups::Groups;
@@ -8,50 +9,34 @@ use crate::settings::Settings;
 
 pub(crate) const OTHER: &str = "other";
 
-/// Windows in a row without a verdict after which nobody watches the model.
-const BLIND_AFTER: u32 = 3;
-
 pub(crate) const STATES: [&str; 4] = ["ok", "disparity", "not_enough_data", "incomplete"];
 
 /// What is declared.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) looks: Counter,
+    pub(crate) standing: Standing,
     pub(crate) left_out: Counter,
     rows: Counter,
     favourable_rows: Counter,
-    state: Gauge,
-    observed: Gauge,
     rate: Gauge,
     difference: Gauge,
     impact: Gauge,
     disparity: Condition,
-    blind: Condition,
 }
 
 impl Metrics {
     pub(crate) fn declare(manifest: &mut Manifest) -> Self {
         let group = |name, help| Metric::new(name, help).labels(&["group"]);
         let state = "How groups are treated: 1 for ok, disparity, not_enough_data or incomplete.";
-        let looks = "Windows that have ended, by what they say; skipped ones were too soon for the looks a \
-                     month, dropped ones ended while nobody looked.";
         let left_out = "Rows without a group, or without an outcome.";
         let rate = "Share of the group's rows in the last window with the favourable outcome.";
         let difference = "Selection rate of the group less that of all other rows (statistical parity).";
         let impact = "Selection rate of the group over that of all other rows.";
         Self {
-            looks: manifest.counter(Metric::new("looks", looks).labels(&["result"])),
+            standing: Standing::declare(manifest, state),
             left_out: manifest.counter(Metric::new("left_out_rows", left_out).labels(&["lacks"])),
             rows: manifest.counter(group("rows", "Rows of the group with an outcome.")),
             favourable_rows: manifest.counter(group("favourable_rows", "Those with the favourable one.")),
-            state: manifest.gauge(Metric::new("state", state).labels(&["state"])),
-            observed: manifest.gauge(
-                Metric::new(
-                    "window_observed",
-                    "Share of the exchanges of the last window that were observed.",
-                )
-                .unit("ratio"),
-            ),
             rate: manifest.gauge(group("selection_rate", rate).unit("ratio")),
             difference: manifest.gauge(group("statistical_parity_difference", difference)),
             impact: manifest.gauge(group("disparate_impact", impact).unit("ratio")),
@@ -60,7 +45,6 @@ impl Metrics {
                 "The group's selection rate certainly differs from that of all other rows.",
                 &["group"],
             ),
-            blind: manifest.condition("blind", "Three windows in a row had no verdict.", &[]),
         }
     }
 
@@ -72,7 +56,7 @@ impl Metrics {
 
     /// How the groups of the last window were treated, each against all other rows.
     pub(crate) fn show_rates(&self, settings: &Settings, groups: &[Rows], observed: f64, out: &mut Outcome) {
-        out.set(self.observed, &[], observed);
+        self.standing.observed(observed, out);
         let sum = |rows: &[Rows]| rows.iter().fold(Rows::default(), |sum, it| sum.and(*it));
         let listed = settings.values.len();
         let other = sum(&groups[listed..]);
@@ -109,12 +93,6 @@ impl Metrics {
         if let Some(worst) = worst {
             out.condition(self.disparity, &[OTHER], worst.disparity, says(worst));
         }
-    }
-
-    /// Says how the model stands.
-    pub(crate) fn show_state(&self, state: &str, misses: u32, out: &mut Outcome) {
-        out.set_state(self.state, &STATES, state);
-        out.condition(self.blind, &[], misses >= BLIND_AFTER, (f64::from(misses), u64::from(misses)));
     }
 }
 

@@ -42,7 +42,7 @@ fn names(list: &Value) -> Vec<&str> {
 
 fn state(harness: &Harness<Fairness>) -> &'static str {
     let holding: Vec<_> =
-        metrics::STATES.into_iter().filter(|it| harness.gauge("state", &[it]) == Some(1.0)).collect();
+        STATES.into_iter().filter(|it| harness.gauge("state", &[it]) == Some(1.0)).collect();
     assert_eq!(holding.len(), 1, "{holding:?}");
     holding[0]
 }

@@ -53,6 +53,7 @@ pub mod settings;
 pub mod statistics;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod turns;
 
 pub use batch::Batch;
 pub use host::{Level, log};

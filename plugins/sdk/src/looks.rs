@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use crate::manifest::{Condition, Counter, Gauge, Manifest, Metric};
+use crate::outcome::Outcome;
+use crate::reference::Closed;
 use crate::settings::Faults;
 use crate::statistics;
 
@@ -57,6 +60,62 @@ impl Pace {
         let pace = MONTH.as_nanos() as f64 / self.looks();
         // A whole number of windows apart, but for the last digits.
         last_look_ns.is_none_or(|last| end_ns.saturating_sub(last) as f64 >= pace - 1e6)
+    }
+}
+
+/// Windows in a row without a verdict after which nobody watches a model.
+pub const BLIND_AFTER: u32 = 3;
+
+/// What plugins that look at windows show in common: how a model stands, what windows say, how much of the
+/// traffic they rest on, and whether anybody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    state: Gauge,
+    looks: Counter,
+    observed: Gauge,
+    blind: Condition,
+}
+
+impl Standing {
+    /// Declares `state{state}`, `looks{result}`, `window_observed_ratio` and the condition `blind`. `states`
+    /// says what the states are.
+    pub fn declare(manifest: &mut Manifest, states: &str) -> Self {
+        let looks = "Windows that have closed, by what they say; skipped ones were too soon for the looks a \
+                     month, dropped ones were never seen.";
+        let observed = "Share of the answered exchanges of the last window that were observed.";
+        Self {
+            state: manifest.gauge(Metric::new("state", states).labels(&["state"])),
+            looks: manifest.counter(Metric::new("looks", looks).labels(&["result"])),
+            observed: manifest.gauge(Metric::new("window_observed", observed).unit("ratio")),
+            blind: manifest.condition("blind", "Three windows in a row had no verdict.", &[]),
+        }
+    }
+
+    /// A window that has closed: what it says, or that it was skipped.
+    pub fn window(&self, result: &str, closed: &Closed, out: &mut Outcome) {
+        self.result(result, 1, out);
+        self.result("dropped", closed.dropped, out);
+        let observed = if closed.answered > 0.0 { closed.observed / closed.answered } else { 1.0 };
+        self.observed(observed, out);
+    }
+
+    /// Windows that say so.
+    pub fn result(&self, result: &str, windows: u32, out: &mut Outcome) {
+        if windows > 0 {
+            out.add(self.looks, &[result], f64::from(windows));
+        }
+    }
+
+    /// The share of the last window's exchanges that were observed.
+    pub fn observed(&self, share: f64, out: &mut Outcome) {
+        out.set(self.observed, &[], share.min(1.0));
+    }
+
+    /// How a model stands, one of all states, after so many windows in a row without a verdict.
+    pub fn stand(&self, states: &[&str], state: &str, misses: u32, out: &mut Outcome) {
+        out.set_state(self.state, states, state);
+        let says = (f64::from(misses), u64::from(misses));
+        out.condition(self.blind, &[], misses >= BLIND_AFTER, says);
     }
 }
 

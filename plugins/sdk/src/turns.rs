@@ -1,0 +1,92 @@
+//! Whose turn it is: all models' windows close at the same moment, and one call of the plugin sees all of
+//! them. What does not fit into a call's work is done in the next.
+
+/// Work that a call may do, in units of the plugin's choice, shared by all models.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    call: usize,
+    now_ns: u64,
+    left: usize,
+    /// Models whose windows have closed and were not come to, which go first in the next call.
+    waiting: Vec<String>,
+}
+
+impl Turns {
+    /// So many units a call. Ten million of wasmtime's fuel is what a call has by default, about as many
+    /// instructions.
+    pub fn new(call: usize) -> Self {
+        Self { call, now_ns: 0, left: call, waiting: Vec::new() }
+    }
+
+    /// To be told at each [`crate::Plugin::tick`]: those of one call have the same time, the next another.
+    pub fn begin(&mut self, now_ns: u64) {
+        if self.now_ns != now_ns {
+            (self.now_ns, self.left) = (now_ns, self.call);
+        }
+    }
+
+    /// Nothing more is begun in this call.
+    pub fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// How many of so many things, of so many units each, are done now. The last may go past the end.
+    pub fn take(&mut self, things: usize, each: usize) -> usize {
+        let taken = things.min(self.left.div_ceil(each.max(1)));
+        self.left = self.left.saturating_sub(taken * each);
+        taken
+    }
+
+    /// Whether a model with a closed window is judged in this call: not if the call's work is done, and not
+    /// before those that wait since an earlier one. Else the short windows of the first models would be all
+    /// that is ever looked at.
+    pub fn has(&mut self, model: &str) -> bool {
+        let waits = self.waiting.iter().any(|other| other == model);
+        let turn = !self.is_spent() && (waits || self.waiting.is_empty());
+        if !turn && !waits {
+            self.waiting.push(model.to_owned());
+        }
+        turn
+    }
+
+    /// A model's window is done, or the model is gone.
+    pub fn done(&mut self, model: &str) {
+        self.waiting.retain(|other| other != model);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Six models whose windows close with every call, of two units each; three units a call.
+    #[test]
+    fn every_model_has_its_turn_however_often_the_first_ones_ask() {
+        let mut turns = Turns::new(3);
+        let mut served = vec![0; 6];
+        for now in 1..=30 {
+            turns.begin(now);
+            for (model, served) in served.iter_mut().enumerate() {
+                let name = model.to_string();
+                if turns.has(&name) {
+                    turns.take(1, 2);
+                    turns.done(&name);
+                    *served += 1;
+                }
+            }
+        }
+        assert!(served.iter().all(|times| (9..=11).contains(times)), "{served:?}");
+    }
+
+    #[test]
+    fn what_is_taken_of_a_call_is_what_fits() {
+        let mut turns = Turns::new(10);
+        turns.begin(1);
+        assert_eq!((turns.take(2, 4), turns.take(5, 1), turns.is_spent()), (2, 2, true));
+        assert_eq!(turns.take(1, 1), 0);
+        turns.begin(1);
+        assert!(turns.is_spent(), "the same call");
+        turns.begin(2);
+        assert_eq!(turns.take(9, 3), 4, "the last goes past the end");
+    }
+}
