@@ -7,8 +7,16 @@ pub struct Turns {
     call: usize,
     now_ns: u64,
     left: usize,
-    /// Models whose windows have closed and were not come to, which go first in the next call.
-    waiting: Vec<String>,
+    /// Models with a closed window that is not done.
+    waiting: Vec<Waiting>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    model: String,
+    /// The call in which it asked first, and in which it asked last.
+    since_ns: u64,
+    asked_ns: u64,
 }
 
 impl Turns {
@@ -20,9 +28,12 @@ impl Turns {
 
     /// To be told at each [`crate::Plugin::tick`]: those of one call have the same time, the next another.
     pub fn begin(&mut self, now_ns: u64) {
-        if self.now_ns != now_ns {
-            (self.now_ns, self.left) = (now_ns, self.call);
+        if self.now_ns == now_ns {
+            return;
         }
+        // Who did not ask in the last call has nothing left to look at.
+        self.waiting.retain(|it| it.asked_ns == self.now_ns);
+        (self.now_ns, self.left) = (now_ns, self.call);
     }
 
     /// Nothing more is begun in this call.
@@ -37,21 +48,29 @@ impl Turns {
         taken
     }
 
-    /// Whether a model with a closed window is judged in this call: not if the call's work is done, and not
-    /// before those that wait since an earlier one. Else the short windows of the first models would be all
-    /// that is ever looked at.
+    /// Whether a model with a closed window is judged in this call: not once the call's work is done, and
+    /// not before those that wait since an earlier call. Else the short windows of the first models would be
+    /// all that is ever looked at.
     pub fn has(&mut self, model: &str) -> bool {
-        let waits = self.waiting.iter().any(|other| other == model);
-        let turn = !self.is_spent() && (waits || self.waiting.is_empty());
-        if !turn && !waits {
-            self.waiting.push(model.to_owned());
-        }
-        turn
+        let now_ns = self.now_ns;
+        let since_ns = match self.waiting.iter_mut().find(|it| it.model == model) {
+            Some(it) => {
+                it.asked_ns = now_ns;
+                it.since_ns
+            }
+            None => {
+                let model = model.to_owned();
+                self.waiting.push(Waiting { model, since_ns: now_ns, asked_ns: now_ns });
+                now_ns
+            }
+        };
+        // Whoever asked first is at the front.
+        !self.is_spent() && self.waiting.first().is_none_or(|first| first.since_ns == since_ns)
     }
 
     /// A model's window is done, or the model is gone.
     pub fn done(&mut self, model: &str) {
-        self.waiting.retain(|other| other != model);
+        self.waiting.retain(|it| it.model != model);
     }
 }
 
@@ -76,6 +95,21 @@ mod tests {
             }
         }
         assert!(served.iter().all(|times| (9..=11).contains(times)), "{served:?}");
+    }
+
+    /// A model whose window is looked at in several calls keeps its turn, and one that no longer asks does not
+    /// keep the others from theirs.
+    #[test]
+    fn a_window_in_parts_is_gone_on_with_and_nobody_waits_for_a_model_that_is_silent() {
+        let mut turns = Turns::new(1);
+        turns.begin(1);
+        assert!(turns.has("long") && turns.take(3, 1) == 1 && !turns.has("late"));
+        turns.begin(2);
+        assert!(!turns.has("new") && turns.has("long") && turns.take(2, 1) == 1 && !turns.has("late"));
+        turns.begin(3);
+        assert!(!turns.has("new"), "after the two before it");
+        turns.begin(4);
+        assert!(turns.has("new"), "the others did not ask again");
     }
 
     #[test]
