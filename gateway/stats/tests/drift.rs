@@ -118,6 +118,29 @@ fn a_value_on_an_edge_lies_below_it_and_equal_edges_are_one() {
     assert_eq!(Bins::of(&[f64::NAN]), None);
 }
 
+/// However many edges there are, and however many values at once.
+#[test]
+fn the_search_finds_how_many_edges_are_below() {
+    for rows in (1..60).chain([100, 255, 256, 257, 1000, 5000]) {
+        let reference: Vec<f64> = (0..rows).map(|i| f64::from(i * i) - 100.5).collect();
+        let bins = Bins::of(&reference).unwrap();
+        let near = |edge: &f64| [edge.next_down(), *edge, edge.next_up()];
+        let mut values: Vec<f64> = bins.edges().iter().flat_map(near).collect();
+        values.extend([f64::NEG_INFINITY, f64::INFINITY, f64::NAN, -0.0, f64::MIN, f64::MAX]);
+        let below = |x: &f64| match x.is_nan() {
+            true => u16::MAX,
+            false => bins.edges().partition_point(|edge| edge < x) as u16,
+        };
+        let expected: Vec<u16> = values.iter().map(below).collect();
+        for size in [1, 3, 4, 7, values.len()] {
+            let mut placed = Vec::new();
+            values.chunks(size).for_each(|chunk| bins.place_all(chunk, u16::MAX, &mut placed));
+            assert_eq!(placed, expected, "{rows} rows, {size} at once");
+        }
+        assert_eq!(bins.count(&values).bins.iter().sum::<f64>() as usize, values.len() - 1);
+    }
+}
+
 #[test]
 fn bins_come_back_from_their_parts_and_from_no_others() {
     let rows: Vec<f64> = (1..=1000).map(|x| f64::from(x % 300) / 7.0).chain([-0.0, 0.0]).collect();

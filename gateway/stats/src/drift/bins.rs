@@ -12,16 +12,19 @@ pub const DECILES: usize = 10;
 /// tails, where a shift shows most in the feature's unit, get the six that are left over.
 const FINE_OF_DECILE: [usize; DECILES] = [26, 26, 26, 25, 25, 25, 25, 26, 26, 26];
 
-/// Values that are placed at a time.
-const LANES: usize = 8;
+/// Values that are placed at a time: what they need fits into the registers.
+const LANES: usize = 4;
+
+/// Steps of a search.
+const STEPS: usize = FINE_BINS.ilog2() as usize;
 
 /// Fine bins of a numeric feature. A value that equals an edge lies in the bin below it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bins {
     /// Rising upper edges of all bins but the last, which is open, as the first is.
     edges: Box<[f64]>,
-    /// The same, and infinity up to one less than a power of two, so that a search takes eight equal steps.
-    padded: Box<[f64; FINE_BINS - 1]>,
+    /// The same as `search_tree` lays them out.
+    tree: Box<[f64; FINE_BINS]>,
     /// Those of `edges` that are deciles.
     deciles: Box<[f64]>,
     /// Mean of the reference rows in each bin.
@@ -64,7 +67,7 @@ impl Bins {
         let edges = quantiles(&rows, &FINE_OF_DECILE);
         let points = means(&rows, &edges);
         let deciles = quantiles(&rows, &[1; DECILES]);
-        Some(Self { padded: padded(&edges), edges, deciles, points, min, max })
+        Some(Self { tree: search_tree(&edges), edges, deciles, points, min, max })
     }
 
     /// Bins as a file kept them; `None` unless they could have come from rows: edges that rise from `min` and
@@ -87,7 +90,7 @@ impl Bins {
         let pointed = points.len() == edges.len() + 1 && lower.zip(upper).zip(&points).all(inside);
         let fits = finite && within && rises(&edges) && rises(&deciles) && of_edges && pointed;
         (fits && edges.len() < FINE_BINS).then(|| Self {
-            padded: padded(&edges),
+            tree: search_tree(&edges),
             edges: edges.into(),
             deciles: deciles.into(),
             points: points.into(),
@@ -131,7 +134,7 @@ impl Bins {
         if x.is_nan() {
             return Place::Missing;
         }
-        let bin = self.edges_below(x);
+        let [bin] = self.edges_below(&[x]);
         match x {
             x if x < self.min => Place::Below(bin),
             x if x > self.max => Place::Above(bin),
@@ -141,35 +144,38 @@ impl Bins {
 
     /// The bin of each value, `missing` for what is none; appended to `bins`.
     ///
-    /// Eight values at a time: each step of a search waits for the one before, and those of others go on
+    /// Four values at a time: each step of a search waits for the one before, and those of others go on
     /// meanwhile.
     pub fn place_all(&self, values: &[f64], missing: u16, bins: &mut Vec<u16>) {
         let (chunks, rest) = values.as_chunks::<LANES>();
         for chunk in chunks {
-            let below = self.edges_below_each(chunk);
-            let bin = |lane: usize| if chunk[lane].is_nan() { missing } else { below[lane] };
+            let below = self.edges_below(chunk);
+            let bin = |lane: usize| if chunk[lane].is_nan() { missing } else { below[lane] as u16 };
             bins.extend((0..LANES).map(bin));
         }
-        bins.extend(rest.iter().map(|x| if x.is_nan() { missing } else { self.edges_below(*x) as u16 }));
+        let bin = |x: &f64| if x.is_nan() { missing } else { self.edges_below(&[*x])[0] as u16 };
+        bins.extend(rest.iter().map(bin));
     }
 
-    fn edges_below_each(&self, values: &[f64; LANES]) -> [u16; LANES] {
-        let mut below = [0_usize; LANES];
-        for step in [128, 64, 32, 16, 8, 4, 2, 1] {
-            for (below, x) in below.iter_mut().zip(values) {
-                *below += if self.padded[*below + step - 1] < *x { step } else { 0 };
+    /// How many edges are below each value, of numbers.
+    ///
+    /// Each step goes down to the left or to the right, by arithmetic: a branch would be guessed wrong every
+    /// other time. (That an edge is not at or above the value is, of numbers, that it is below; the processor
+    /// has it in the carry.)
+    #[inline(always)]
+    fn edges_below<const N: usize>(&self, values: &[f64; N]) -> [usize; N] {
+        let mut at = [1; N];
+        for _ in 0..STEPS {
+            for (at, x) in at.iter_mut().zip(values) {
+                #[expect(
+                    clippy::neg_cmp_op_on_partial_ord,
+                    reason = "see above; NaN is looked at by callers"
+                )]
+                let right = !(self.tree[*at] >= *x);
+                *at = *at + *at + usize::from(right);
             }
         }
-        below.map(|below| below as u16)
-    }
-
-    /// How many edges are below a value, by halving without a branch that a processor could guess wrong.
-    fn edges_below(&self, x: f64) -> usize {
-        let mut below = 0;
-        for step in [128, 64, 32, 16, 8, 4, 2, 1] {
-            below += if self.padded[below + step - 1] < x { step } else { 0 };
-        }
-        below
+        at.map(|at| at - FINE_BINS)
     }
 
     /// The rank of a value in the reference, from 0 to 1, by the `mid_ranks` of its counts; 0 and 1 beyond
@@ -235,11 +241,20 @@ fn quantiles(rows: &[f64], parts: &[usize; DECILES]) -> Box<[f64]> {
     edges.into()
 }
 
-/// The edges, and infinity up to the number that is halved.
-fn padded(edges: &[f64]) -> Box<[f64; FINE_BINS - 1]> {
-    let mut padded = Box::new([f64::INFINITY; FINE_BINS - 1]);
-    padded.iter_mut().zip(edges).for_each(|(to, edge)| *to = *edge);
-    padded
+/// The edges, and infinity up to one less than a power of two, as a tree: the middle one at 1, and below that
+/// at k those at 2k and 2k + 1 (Khuong and Morin 2017). What a search looks at first lies together.
+fn search_tree(edges: &[f64]) -> Box<[f64; FINE_BINS]> {
+    let mut tree = Box::new([f64::INFINITY; FINE_BINS]);
+    for (at, node) in tree.iter_mut().enumerate().skip(1) {
+        // At depth d are the multiples of 2^(8 - d - 1) that are no multiples of the next power, in order.
+        let depth = at.ilog2() as usize;
+        let width = FINE_BINS >> depth;
+        let rank = (at - (1 << depth)) * width + width / 2;
+        if let Some(edge) = edges.get(rank - 1) {
+            *node = *edge;
+        }
+    }
+    tree
 }
 
 /// The rank of each bin of a reference, from 0 to 1: the share of rows in bins below, and half of those in
