@@ -97,8 +97,8 @@ mod tests {
         assert!(served.iter().all(|times| (9..=11).contains(times)), "{served:?}");
     }
 
-    /// A model whose window is looked at in several calls keeps its turn, and one that no longer asks does not
-    /// keep the others from theirs.
+    /// A model whose window is looked at in several calls keeps its turn, and one that no longer asks does
+    /// not keep the others from theirs.
     #[test]
     fn a_window_in_parts_is_gone_on_with_and_nobody_waits_for_a_model_that_is_silent() {
         let mut turns = Turns::new(1);
