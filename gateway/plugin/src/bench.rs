@@ -127,7 +127,7 @@ pub fn count_cost(profile: &Arc<Profile>, segments: u32, options: &BenchOptions)
     let mut traffic = Traffic { batch, now_ns: BEGIN_UNIX_NS };
     let mut tally = ScratchTally::new((profile, segments), BEGIN_UNIX_NS);
     let mut rounds: Vec<f64> = (0..=options.rounds.max(1))
-        .map(|_| traffic.measure(options, |batch| tally.count(black_box(batch))))
+        .map(|_| traffic.measure(options, |batch| tally.take_in(black_box(batch))))
         .collect();
     quantile(&mut rounds, 0.5) * options.batch.max(1) as f64 / values
 }

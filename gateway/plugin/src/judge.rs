@@ -192,7 +192,7 @@ impl PluginJudge {
         let wait = self.share.wait_ns();
         let tick = self.tick_due.map(|due| due.saturating_add(wait));
         let save = if self.instance.is_some() { self.save_due } else { None };
-        let window = self.slot.tallies.lock().due();
+        let window = self.slot.tallies.lock_uncounted().due();
         [tick, save, window, self.keep_due, Some(self.sweep_due)].into_iter().flatten().min()
     }
 

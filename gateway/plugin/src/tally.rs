@@ -1,10 +1,11 @@
 //! Tallies: the rows of a model, counted by the host in tumbling windows and in the bins of a profile.
 //!
 //! They count whatever becomes of the plugin's calls, and go on over traps, reloads and restarts while their
-//! shape is equal. `map` and `rows` say which rows and columns of a batch count, `part` holds counts,
-//! `window` a window of them, `wish` is what a plugin asks for. `clock` begins anew
-//! after a wrong date, `compare` answers, `export` shows, `file` keeps.
+//! shape is equal. `map` and `rows` say which rows and columns of a batch count, `block` holds rows until
+//! they are counted, `part` counts, `window` a window of them, `wish` is what a plugin asks for. `clock`
+//! begins anew after a wrong date, `compare` answers, `export` shows, `file` keeps.
 
+mod block;
 mod clock;
 mod compare;
 mod detect;
@@ -191,15 +192,19 @@ impl Tally {
         }
     }
 
-    /// Counts a batch of its model.
-    pub(crate) fn count(&mut self, batch: &Batch, lost: Lost, scratch: &mut Scratch) -> Counted {
+    /// Takes in a batch of its model. Its rows wait in the block, which has those of no other tally, until
+    /// they are counted.
+    pub(crate) fn take_in(&mut self, batch: &Batch, lost: Lost, scratch: &mut Scratch) -> Counted {
         self.fresh = false;
         let at_ns = batch.closed_unix_ns;
+        let begin_ns = at_ns - at_ns % self.span_ns();
+        if at_ns >= self.due_ns() || begin_ns != scratch.block.begin_ns {
+            self.count(scratch);
+        }
         self.advance(at_ns, lost);
         if at_ns < self.front_ns {
             return Counted { late: batch.rows as u64 };
         }
-        let begin_ns = at_ns - at_ns % self.span_ns();
         let wanted = Columns {
             profile: &self.profile,
             layout: &self.layout,
@@ -208,25 +213,42 @@ impl Tally {
         };
         let map = self.maps.entry(batch.schema.id).or_insert_with(|| Map::new(wanted));
         map.update(&batch.schema, wanted);
-        let observed = scratch.choose(batch, map, &mut self.segments);
+        scratch.block.begin_ns = begin_ns;
+        let observed = scratch.take_in(batch, (&self.profile, map), &mut self.segments);
         self.counted_ns = self.counted_ns.max(at_ns);
+        let at = self.window_at(begin_ns);
+        self.open[at].observed += observed;
+        self.make_room();
+        if scratch.block.is_full() {
+            self.count(scratch);
+        }
+        Counted::default()
+    }
+
+    /// Counts the rows that wait.
+    pub(crate) fn count(&mut self, scratch: &mut Scratch) {
+        let Scratch { block, placed, .. } = scratch;
+        if block.rows() == 0 {
+            return;
+        }
+        let at = self.window_at(block.begin_ns);
+        let Self { profile, layout, exported, detectors, open, .. } = self;
+        let window = &mut open[at];
+        window.count(&Counting { profile, layout, exported: exported.as_ref() }, block, placed);
+        if let Some(detectors) = detectors {
+            detectors.follow(block, profile, &mut window.changes);
+        }
+        block.clear();
+    }
+
+    /// Where the open window is that begins then; a new one if there is none.
+    fn window_at(&mut self, begin_ns: u64) -> usize {
         let at = self.open.iter().position(|window| window.begin_ns == begin_ns);
-        let at = at.unwrap_or_else(|| {
+        at.unwrap_or_else(|| {
             let at = self.open.partition_point(|other| other.begin_ns < begin_ns);
             self.open.insert(at, Window::new(begin_ns, &self.layout));
             at
-        });
-        let window = &mut self.open[at];
-        window.observed += observed;
-        let map = &self.maps[&batch.schema.id];
-        let exported = self.exported.as_ref();
-        let counting = Counting { profile: &self.profile, layout: &self.layout, map, exported };
-        window.count(batch, &counting, scratch);
-        if let Some(detectors) = &mut self.detectors {
-            detectors.follow(batch, (&self.profile, map), scratch, &mut window.changes);
-        }
-        self.make_room();
-        Counted::default()
+        })
     }
 
     /// Detectors as the wish says; those that run go on if it says the same.
@@ -301,8 +323,8 @@ impl ScratchTally {
         Self(Tally::new(Wish::daily(segments), profile.clone(), now_ns), Scratch::default())
     }
 
-    pub(crate) fn count(&mut self, batch: &Batch) {
-        self.0.count(batch, Lost { total: None, share: 1.0 }, &mut self.1);
+    pub(crate) fn take_in(&mut self, batch: &Batch) {
+        self.0.take_in(batch, Lost { total: None, share: 1.0 }, &mut self.1);
     }
 }
 

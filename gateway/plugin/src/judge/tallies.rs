@@ -16,8 +16,8 @@ use crate::view;
 pub(super) const KEEP_EVERY_NS: u64 = 30_000_000_000;
 
 impl PluginJudge {
-    /// Counts a batch in the tallies of its model; with `fresh`, in those that were opened since it came. The
-    /// plugin's CPU time shows it, its share does not: a plugin does not go without calls for what is
+    /// Takes a batch in for the tallies of its model; with `fresh`, for those that were opened since it came.
+    /// The plugin's CPU time shows it, its share does not: a plugin does not go without calls for what is
     /// counted.
     pub(super) fn tally(&mut self, batch: &Batch, fresh: bool) {
         let began = Instant::now();
@@ -26,11 +26,11 @@ impl PluginJudge {
             let Self { slot, coverage, prepared, .. } = self;
             let key = &prepared.spec.key;
             let lost = |route: &str| coverage.as_ref().map(|coverage| coverage.lost(key, route));
-            let mut tallies = slot.tallies.lock();
+            let mut tallies = slot.tallies.lock_uncounted();
             if !tallies.counts(&model, fresh) {
                 return;
             }
-            tallies.count(batch, &model, &lost, fresh)
+            tallies.take_in(batch, &model, &lost, fresh)
         };
         self.slot.cells.dropped(Dropped::Late, counted.late);
         self.slot.cells.cpu.add_f64(self.meter.charge(began.elapsed()) as f64 / 1e9);
@@ -41,7 +41,7 @@ impl PluginJudge {
 
     /// Begins counts anew that are far ahead of the clock, be it that they were kept over a restart.
     pub(super) fn set_back_tallies(&self, now: u64) {
-        let reset = self.slot.tallies.lock().set_back(now);
+        let reset = self.slot.tallies.lock_uncounted().set_back(now);
         if reset == 0 {
             return;
         }
@@ -52,14 +52,16 @@ impl PluginJudge {
 
     /// Time has passed: windows close, and now and then what was counted is written.
     pub(super) fn close_windows(&mut self, now: u64) {
-        let Self { slot, coverage, prepared, .. } = self;
-        let key = &prepared.spec.key;
-        let lost = |route: &str| coverage.as_ref().map(|coverage| coverage.lost(key, route));
+        let began = Instant::now();
         let changed = {
+            let Self { slot, coverage, prepared, .. } = self;
+            let key = &prepared.spec.key;
+            let lost = |route: &str| coverage.as_ref().map(|coverage| coverage.lost(key, route));
             let mut tallies = slot.tallies.lock();
             tallies.advance(now, &lost);
             tallies.changed
         };
+        self.slot.cells.cpu.add_f64(self.meter.charge(began.elapsed()) as f64 / 1e9);
         if self.keep.is_some() && changed && self.keep_due.is_none() {
             self.keep_due = Some(now.saturating_add(KEEP_EVERY_NS));
         }

@@ -8,7 +8,7 @@ impl Tally {
     /// late until the clock is there, and no window would close. True if it did.
     pub(crate) fn set_back(&mut self, now_ns: u64) -> bool {
         let span = self.span_ns();
-        if self.front_ns <= now_ns.saturating_add(span.saturating_mul(2)) {
+        if !self.is_ahead(now_ns) {
             return false;
         }
         let front_ns = now_ns - now_ns % span;
@@ -27,11 +27,20 @@ impl Tally {
         }
         true
     }
+
+    fn is_ahead(&self, now_ns: u64) -> bool {
+        self.front_ns > now_ns.saturating_add(self.span_ns().saturating_mul(2))
+    }
 }
 
 impl Tallies {
     /// Begins those anew that a clock which was ahead has led away. Gives how many.
     pub(crate) fn set_back(&mut self, now_ns: u64) -> u64 {
+        if self.places.iter().all(|kept| !kept.it.is_ahead(now_ns)) {
+            return 0;
+        }
+        // No row that waits is of a time that never was.
+        self.count();
         let reset = self.places.iter_mut().map(|kept| u64::from(kept.it.set_back(now_ns))).sum();
         self.changed |= reset > 0;
         reset

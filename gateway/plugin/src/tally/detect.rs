@@ -2,12 +2,10 @@
 //!
 //! They are no test with a level, know no phi, and begin anew with a restart: what they find is shown.
 
-use weir_exchange::{Batch, ColumnData, Role};
 use weir_profile::{FeatureKind, Profile};
 use weir_stats::drift::{Adwin, PageHinkley, mid_ranks};
 
-use super::map::Map;
-use super::rows::Scratch;
+use super::block::Block;
 
 /// The change of the mean rank that Page-Hinkley is tuned to.
 const SHIFT: f64 = 0.1;
@@ -46,23 +44,15 @@ impl Detectors {
         (run_length > 0 && all.iter().any(Option::is_some)).then_some(Self(all))
     }
 
-    /// Follows the rows that were chosen of a batch, and adds what is found to `changes`, by feature.
-    pub(super) fn follow(
-        &mut self,
-        batch: &Batch,
-        (profile, map): (&Profile, &Map),
-        scratch: &Scratch,
-        changes: &mut Vec<Changes>,
-    ) {
+    /// Follows the rows that count of a block, and adds what is found to `changes`, by feature.
+    pub(super) fn follow(&mut self, block: &Block, profile: &Profile, changes: &mut Vec<Changes>) {
         changes.resize(self.0.len(), [0; 2]);
         for (at, (pair, changes)) in self.0.iter_mut().zip(changes).enumerate() {
             let (Some(pair), Some(feature)) = (pair, profile.features.get(at)) else { continue };
             let FeatureKind::Number { bins, .. } = &feature.kind else { continue };
-            let column = map.features[at].column.and_then(|at| batch.columns.get(at));
-            let Some(ColumnData::Number(values)) = column else { continue };
-            let chosen = if feature.role == Role::Input { &scratch.inputs } else { &scratch.predictions };
-            let rows = chosen.all.iter().filter_map(|row| values.get(*row as usize));
-            for rank in rows.filter_map(|x| bins.rank(&pair.ranks, *x)) {
+            let Some(values) = block.numbers(at) else { continue };
+            let rows = block.chosen(feature.role).all.iter().map(|row| values[*row as usize]);
+            for rank in rows.filter_map(|x| bins.rank(&pair.ranks, x)) {
                 changes[0] += u32::from(pair.adwin.push(rank));
                 changes[1] += u32::from(pair.page_hinkley.push(rank).is_some());
             }
@@ -92,8 +82,9 @@ mod tests {
         for values in [&alike, &shifted] {
             let begin = tally.front_ns;
             for i in 0..10 {
-                tally.count(&ages(begin + 1 + i, values), lost, &mut scratch);
+                tally.take_in(&ages(begin + 1 + i, values), lost, &mut scratch);
             }
+            tally.count(&mut scratch);
             tally.advance(begin + 2 * SPAN, lost);
         }
         let found: Vec<[u32; 2]> = tally.waiting.iter().map(|window| window.changes[0]).collect();

@@ -60,7 +60,7 @@ impl Exported {
         Self(counters.collect(), shown.map(|feature| feature.groups.clone()).collect())
     }
 
-    /// Adds the rows that were chosen of a batch, by the bin of each row of a feature; nothing past the
+    /// Adds the rows that count, by the bin of each row of a feature; nothing past the
     /// features that are shown.
     pub(super) fn add(&self, feature: usize, rows: &[u32], weights: &[f64], bins: &[u16]) {
         let Some((counters, groups)) = self.0.get(feature).zip(self.1.get(feature)) else { return };

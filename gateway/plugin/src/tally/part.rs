@@ -79,13 +79,13 @@ impl Side {
     }
 }
 
-/// One feature's values of a batch, each with its bin.
+/// One feature's values, each with its bin.
 #[derive(Clone, Copy)]
 pub(crate) enum Placed<'a> {
     /// `range` is the reference's.
     Numbers { bins: &'a [u16], values: &'a [f64], range: (f64, f64) },
-    /// Codes, and for each code what tells its text from others. The last bin is that of unseen texts.
-    Texts { bins: &'a [u16], codes: &'a [u32], hashes: &'a [u64] },
+    /// `hashes` tell texts apart. The last bin is that of unseen texts.
+    Texts { bins: &'a [u16], hashes: &'a [u64] },
     /// There is no such column.
     Nothing,
 }
@@ -104,7 +104,7 @@ impl Placed<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(crate) rows: &'a [u32],
-    /// For each row of the batch, rows that do not count included.
+    /// For each row, those that do not count included.
     pub(crate) weights: &'a [f64],
 }
 
@@ -173,7 +173,7 @@ impl Part {
         };
         match placed {
             Placed::Numbers { bins: at, values, range } => numbers(bins, side, rows, (at, values, range)),
-            Placed::Texts { bins: at, codes, hashes } => texts(bins, side, rows, (at, codes, hashes)),
+            Placed::Texts { bins: at, hashes } => texts(bins, side, rows, (at, hashes)),
             Placed::Nothing => {
                 side.missing += rows.rows.iter().map(|row| rows.weights[*row as usize]).sum::<f64>();
             }
@@ -187,6 +187,8 @@ fn numbers(
     Rows { rows, weights }: Rows<'_>,
     (at, values, (low, high)): (&[u16], &[f64], (f64, f64)),
 ) {
+    // Kept out of memory while rows are counted.
+    let (mut min, mut max) = (side.min, side.max);
     for row in rows {
         let row = *row as usize;
         let weight = weights[row];
@@ -197,25 +199,26 @@ fn numbers(
         };
         *bin += weight;
         let Some(x) = values.get(row).copied() else { continue };
-        if x < low {
-            side.below += weight;
-            side.infinite += if x.is_infinite() { weight } else { 0.0 };
-        } else if x > high {
-            side.above += weight;
+        // No bin is that of NaN.
+        min = if x < min { x } else { min };
+        max = if x > max { x } else { max };
+        if x < low || x > high {
+            *(if x < low { &mut side.below } else { &mut side.above }) += weight;
             side.infinite += if x.is_infinite() { weight } else { 0.0 };
         }
-        side.min = side.min.min(x);
-        side.max = side.max.max(x);
-        // The two zeros are one number.
-        side.saw((x + 0.0).to_bits());
+        if !side.varies {
+            // The two zeros are one number.
+            side.saw((x + 0.0).to_bits());
+        }
     }
+    (side.min, side.max) = (min, max);
 }
 
 fn texts(
     bins: &mut [f64],
     side: &mut Side,
     Rows { rows, weights }: Rows<'_>,
-    (at, codes, hashes): (&[u16], &[u32], &[u64]),
+    (at, hashes): (&[u16], &[u64]),
 ) {
     let last = bins.len().saturating_sub(1);
     for row in rows {
@@ -231,6 +234,6 @@ fn texts(
         if place == last {
             side.unseen += weight;
         }
-        side.saw(hashes.get(codes[row] as usize).copied().unwrap_or_default());
+        side.saw(hashes[row]);
     }
 }

@@ -9,16 +9,17 @@ use std::collections::HashMap;
 use weir_exchange::{Batch, Column, ColumnData, Outcome};
 use weir_profile::Profile;
 
+use super::block::Block;
 use super::map::Map;
 use super::part::Rows;
 use super::wish::Wish;
 
-/// Rows of a batch, all of them and by segment.
+/// Rows, all of them and by segment.
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) all: Vec<u32>,
-    /// Those that have no segment.
-    rest: Vec<u32>,
+    /// Those that have no segment; `None`: all.
+    rest: Option<Vec<u32>>,
     /// By number of the segment.
     pub(crate) segments: Vec<Vec<u32>>,
 }
@@ -30,25 +31,19 @@ pub(crate) struct Segments {
     pub(crate) most: usize,
 }
 
-/// Memory that is used again from batch to batch.
+/// The rows that wait, and memory that is used again from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// For each row, by how much it counts; 0 if its exchange was not answered well.
-    pub(crate) weights: Vec<f64>,
-    /// For each row, its segment's number; `NO_SEGMENT` for none.
+    pub(crate) block: Block,
+    /// For each row of a batch, its segment's number; `NO_SEGMENT` for none.
     segment: Vec<u32>,
-    pub(crate) inputs: Chosen,
-    pub(crate) predictions: Chosen,
-    /// Those that are in either.
-    pub(crate) any: Chosen,
-    /// For each row, the hash of what tells it apart.
-    pub(crate) hashes: Vec<u64>,
     /// For each exchange, whether any row has a value of the one side, and of the other.
     sides: [Vec<bool>; 2],
-    pub(crate) placed: Vec<u16>,
     /// For the codes of the segment's column, the segment; for its numbers, by their bits.
     codes: Vec<u32>,
     numbers: HashMap<u64, u32, ahash::RandomState>,
+    /// For each row of the block, the bin of a value.
+    pub(crate) placed: Vec<u16>,
 }
 
 const NO_SEGMENT: u32 = u32::MAX;
@@ -56,27 +51,31 @@ const NO_SEGMENT: u32 = u32::MAX;
 impl Chosen {
     /// Those of a segment, or those that have none.
     pub(crate) fn rows<'a>(&'a self, segment: Option<usize>, weights: &'a [f64]) -> Rows<'a> {
-        let rows = segment.map_or(Some(&self.rest), |segment| self.segments.get(segment));
+        let rest = self.rest.as_ref().unwrap_or(&self.all);
+        let rows = segment.map_or(Some(rest), |segment| self.segments.get(segment));
         Rows { rows: rows.map_or(&[], Vec::as_slice), weights }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.all.clear();
-        self.rest.clear();
+        self.rest = None;
         self.segments.iter_mut().for_each(Vec::clear);
     }
 
     fn push(&mut self, row: usize, segment: u32) {
-        self.all.push(row as u32);
         if segment == NO_SEGMENT {
-            self.rest.push(row as u32);
+            if let Some(rest) = &mut self.rest {
+                rest.push(row as u32);
+            }
         } else {
+            self.rest.get_or_insert_with(|| self.all.clone());
             let segment = segment as usize;
             if self.segments.len() <= segment {
                 self.segments.resize_with(segment + 1, Vec::new);
             }
             self.segments[segment].push(row as u32);
         }
+        self.all.push(row as u32);
     }
 }
 
@@ -104,35 +103,32 @@ impl Segments {
 }
 
 impl Scratch {
-    /// Looks through a batch. Gives the exchanges that were answered well and have rows that count, each
-    /// counted as many times as it stands for.
-    pub(crate) fn choose(&mut self, batch: &Batch, map: &Map, segments: &mut Segments) -> f64 {
+    /// Looks through a batch, whose rows are added to the block. Gives the exchanges that were answered well
+    /// and have rows that count, each counted as many times as it stands for.
+    pub(crate) fn take_in(
+        &mut self,
+        batch: &Batch,
+        (profile, map): (&Profile, &Map),
+        segments: &mut Segments,
+    ) -> f64 {
         let rows = batch.rows.min(batch.row_exchange.len());
-        self.weights.clear();
+        let from = self.block.rows();
         let weight = |row: usize| weight_of(batch, batch.row_exchange[row] as usize);
-        self.weights.extend((0..rows).map(weight));
+        self.block.weights.extend((0..rows).map(weight));
         for (side, columns) in self.sides.iter_mut().zip([&map.inputs, &map.predictions]) {
             answered(side, batch, columns);
         }
         self.find_segments(batch, map, segments);
-        [&mut self.inputs, &mut self.predictions, &mut self.any].into_iter().for_each(Chosen::clear);
-        for row in 0..rows {
+        let Block { weights, inputs, predictions, any, .. } = &mut self.block;
+        for row in (0..rows).filter(|row| weights[from + row] > 0.0) {
             let exchange = batch.row_exchange[row] as usize;
-            if self.weights[row] <= 0.0 {
-                continue;
-            }
             let [asked, told] = [0, 1].map(|side: usize| self.sides[side].get(exchange) == Some(&true));
             let segment = self.segment.get(row).copied().unwrap_or(NO_SEGMENT);
-            for (to, counts) in [(&mut self.inputs, asked), (&mut self.predictions, told)] {
-                if counts {
-                    to.push(row, segment);
-                }
-            }
-            if asked || told {
-                self.any.push(row, segment);
-            }
+            let to = [(&mut *inputs, asked), (&mut *predictions, told), (&mut *any, asked || told)];
+            to.into_iter().filter(|(_, counts)| *counts).for_each(|(to, _)| to.push(from + row, segment));
         }
-        self.hash(batch, map);
+        self.hash(batch, rows, map);
+        self.block.extend(batch, rows, profile, map);
         let counts = |exchange: usize| self.sides.iter().any(|side| side.get(exchange) == Some(&true));
         let whole =
             (0..batch.exchanges).filter(|exchange| counts(*exchange) && !continued(batch, map, *exchange));
@@ -170,20 +166,20 @@ impl Scratch {
 
     /// What tells rows apart: a sum over the columns, whose order differs from schema to schema. What is
     /// missing adds nothing.
-    fn hash(&mut self, batch: &Batch, map: &Map) {
-        let rows = self.weights.len();
-        self.hashes.clear();
-        self.hashes.resize(rows, 0);
+    fn hash(&mut self, batch: &Batch, rows: usize, map: &Map) {
+        let from = self.block.hashes.len();
+        self.block.hashes.resize(from + rows, 0);
+        let hashes = &mut self.block.hashes[from..];
         for key in &map.keys {
             match batch.columns.get(key.column) {
                 Some(ColumnData::Number(values)) => {
-                    for (hash, x) in self.hashes.iter_mut().zip(values).filter(|(_, x)| !x.is_nan()) {
+                    for (hash, x) in hashes.iter_mut().zip(values).filter(|(_, x)| !x.is_nan()) {
                         *hash = hash.wrapping_add(key.seed.number(*x).finish());
                     }
                 }
                 Some(ColumnData::Code(codes)) => {
                     let texts = &map.hashes[key.column];
-                    for (hash, code) in self.hashes.iter_mut().zip(codes) {
+                    for (hash, code) in hashes.iter_mut().zip(codes) {
                         let text = texts.get(*code as usize);
                         *hash = hash.wrapping_add(text.map_or(0, |text| key.seed.text(*text).finish()));
                     }

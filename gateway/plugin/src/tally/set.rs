@@ -28,6 +28,8 @@ pub trait Coverage: Send + Sync {
 pub(crate) struct Tallies {
     pub(super) places: Places<Tally>,
     scratch: Scratch,
+    /// The place whose rows wait in the scratch, and since when.
+    uncounted: Option<(usize, u64)>,
     /// Something was counted since they were saved.
     pub(crate) changed: bool,
 }
@@ -36,8 +38,19 @@ pub(crate) struct Tallies {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedTallies(Arc<Mutex<Tallies>>);
 
+/// How long rows may wait to be counted while nobody asks, in ns: what is exported shows them then.
+const WAIT_NS: u64 = 1_000_000_000;
+
 impl SharedTallies {
+    /// The tallies, with all rows counted.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Tallies> {
+        let mut tallies = self.lock_uncounted();
+        tallies.count();
+        tallies
+    }
+
+    /// The tallies, while the last rows may wait to be counted.
+    pub(crate) fn lock_uncounted(&self) -> MutexGuard<'_, Tallies> {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,25 +122,40 @@ impl Tallies {
         self.places.iter().any(wanted(model, fresh))
     }
 
-    /// Counts a batch in every tally of its model; with `fresh`, in those alone that were opened since it
+    /// Takes a batch in for every tally of its model; with `fresh`, for those alone that were opened since it
     /// came.
-    pub(crate) fn count(
+    pub(crate) fn take_in(
         &mut self,
         batch: &Batch,
         model: &[Arc<str>; 3],
         lost: &dyn Fn(&str) -> Option<u64>,
         fresh: bool,
     ) -> Counted {
-        let wanted = wanted(model, fresh);
         let share = self.shares();
         let mut counted = Counted::default();
-        let Self { places, scratch, changed } = self;
-        for kept in places.iter_mut().filter(|kept| wanted(kept)) {
+        for place in self.places.places(wanted(model, fresh)) {
+            if self.uncounted.is_some_and(|(other, _)| other != place) {
+                self.count();
+            }
+            let Self { places, scratch, .. } = self;
+            let Some(kept) = places.get_mut(place) else { continue };
             let lost = Lost { total: lost(&model[0]), share: share(&kept.labels, &kept.it) };
-            counted.late += kept.it.count(batch, lost, scratch).late;
-            *changed = true;
+            counted.late += kept.it.take_in(batch, lost, scratch).late;
+            let since_ns = self.uncounted.map_or(batch.closed_unix_ns, |(_, since_ns)| since_ns);
+            self.uncounted = (self.scratch.block.rows() > 0).then_some((place, since_ns));
+            self.changed = true;
         }
         counted
+    }
+
+    /// Counts the rows that wait.
+    pub(super) fn count(&mut self) {
+        let Self { places, scratch, uncounted, .. } = self;
+        if let Some((place, _)) = uncounted.take()
+            && let Some(kept) = places.get_mut(place)
+        {
+            kept.it.count(scratch);
+        }
     }
 
     /// Closes the windows that have ended.
@@ -162,9 +190,10 @@ impl Tallies {
         }
     }
 
-    /// When the next window closes.
+    /// When the next window closes, or rows have waited for long enough.
     pub(crate) fn due(&self) -> Option<u64> {
-        self.places.iter().map(|kept| kept.it.due_ns()).min()
+        let counts = self.uncounted.map(|(_, since_ns)| since_ns.saturating_add(WAIT_NS));
+        self.places.iter().map(|kept| kept.it.due_ns()).chain(counts).min()
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Tally> {

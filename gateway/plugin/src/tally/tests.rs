@@ -17,8 +17,8 @@ use crate::windows::Windows;
 const SECOND: u64 = 1_000_000_000;
 pub(super) const SPAN: u64 = 60 * SECOND;
 /// Begin of a window.
-const T0: u64 = 30_000_000 * SPAN;
-const NOBODY: Lost = Lost { total: None, share: 1.0 };
+pub(super) const T0: u64 = 30_000_000 * SPAN;
+pub(super) const NOBODY: Lost = Lost { total: None, share: 1.0 };
 
 pub(super) fn number(name: &str, reference: &[f64]) -> (Feature, FeatureCounts) {
     let bins = Bins::of(reference).unwrap();
@@ -79,10 +79,10 @@ pub(super) fn wish(segment: Option<&str>) -> Wish {
     Wish { name: "t".into(), shape, keep: 3, exported: None, run_length: 0 }
 }
 
-struct Rows(Batch);
+pub(super) struct Rows(pub(super) Batch);
 
 /// A batch at a time, one row an exchange.
-fn rows(at_ns: u64, count: usize) -> Rows {
+pub(super) fn rows(at_ns: u64, count: usize) -> Rows {
     let schema = Schema {
         id: SchemaId(1),
         version: 1,
@@ -117,11 +117,11 @@ impl Rows {
         self
     }
 
-    fn numbers(self, name: &str, values: &[f64]) -> Self {
+    pub(super) fn numbers(self, name: &str, values: &[f64]) -> Self {
         self.column(Role::Input, name, None, ColumnData::Number(values.to_vec()))
     }
 
-    fn texts(self, name: &str, texts: &[&str], codes: &[u32]) -> Self {
+    pub(super) fn texts(self, name: &str, texts: &[&str], codes: &[u32]) -> Self {
         self.column(Role::Input, name, Some(texts), ColumnData::Code(codes.to_vec()))
     }
 }
@@ -134,8 +134,15 @@ fn tally(profile: Profile, wish: Wish) -> Tally {
     Tally::new(wish, Arc::new(profile), T0)
 }
 
+fn count_of(tally: &mut Tally, batch: &Batch, lost: Lost) -> u64 {
+    let mut scratch = Scratch::default();
+    let late = tally.take_in(batch, lost, &mut scratch).late;
+    tally.count(&mut scratch);
+    late
+}
+
 fn count(tally: &mut Tally, batch: &Batch) -> u64 {
-    tally.count(batch, NOBODY, &mut Scratch::default()).late
+    count_of(tally, batch, NOBODY)
 }
 
 #[test]
@@ -412,7 +419,7 @@ fn what_is_missing_is_a_table_of_its_own() {
 fn what_was_lost_of_a_route_is_told() {
     let mut tally = tally(simple(), wish(None));
     let lost = |total| Lost { total: Some(total), share: 0.5 };
-    tally.count(&ages(T0, &[1.0; 4]), lost(100), &mut Scratch::default());
+    count_of(&mut tally, &ages(T0, &[1.0; 4]), lost(100));
     tally.advance(T0 + SPAN + 2 * SECOND, lost(110));
     let closed = tally.closed().unwrap();
     assert_eq!((closed.observed, closed.answered), (4.0, 9.0));
@@ -447,7 +454,8 @@ fn a_tally_takes_no_more_than_is_said_even_of_a_thousand_features_and_ten_segmen
         for i in 0..1000 {
             batch = batch.numbers(&format!("f{i}"), &[f64::from(i); 10]);
         }
-        tallies.count(&batch.0, &model, &|_| None, false);
+        tallies.take_in(&batch.0, &model, &|_| None, false);
+        tallies.count();
         let tally = tallies.get(0).unwrap();
         let windows = tally.open.iter().chain(&tally.waiting).chain(&tally.last);
         let parts = windows.flat_map(|window| window.segments.iter().flatten().chain([&window.whole]));
@@ -483,10 +491,11 @@ fn counts_go_on_after_a_restart_as_if_there_had_been_none() {
             let mut batch = rows(T0 + i * SPAN / 6, 7).numbers("age", &values);
             batch = batch.texts("colour", &["red", "x", "y"], &[0, 1, 2, 0, 0, 1, 2]);
             batch.0.probabilities = vec![0.3; 7];
-            tallies.count(&batch.0, &model, &|_| None, false);
+            tallies.take_in(&batch.0, &model, &|_| None, false);
             let front = tallies.get(0).unwrap().front().map(|front| front.begin_ns);
             front.into_iter().for_each(|begin| tallies.done(0, begin, i % 2 == 0));
             if restarts {
+                tallies.count();
                 keep.write(&Keep::encode(&tallies).unwrap()).unwrap();
                 let Found::Tallies(read, 0) = keep.load(std::slice::from_ref(&profile)) else {
                     panic!("tallies")
@@ -496,6 +505,7 @@ fn counts_go_on_after_a_restart_as_if_there_had_been_none() {
                 assert!(!open(&mut tallies, T0).reset);
             }
         }
+        tallies.count();
         let tally = tallies.get(0).unwrap();
         let names = tally.segments.names.clone();
         (
@@ -549,7 +559,8 @@ fn tallies_of_another_shape_begin_anew_and_what_nobody_opens_again_goes() {
         tallies.open((&model, wish), &profile, (owner, &mut windows), T0).unwrap().reset
     };
     assert!(!open(&mut tallies, wish(None)));
-    tallies.count(&ages(T0, &[1.0]), &model, &|_| None, false);
+    tallies.take_in(&ages(T0, &[1.0]), &model, &|_| None, false);
+    tallies.count();
     assert!(!open(&mut tallies, Wish { keep: 9, ..wish(None) }));
     assert_eq!(tallies.live(["r", "m", "1"])[0].running.as_ref().unwrap().parts[0].rows, 1);
     assert!(open(&mut tallies, wish(Some("colour"))));

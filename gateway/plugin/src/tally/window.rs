@@ -1,14 +1,12 @@
 //! One tumbling window, and what is kept of it once it is done.
 
 use serde::{Deserialize, Serialize};
-use weir_exchange::{Batch, Column, ColumnData, Role};
-use weir_profile::{FeatureKind, Profile};
+use weir_profile::Profile;
 
+use super::block::Block;
 use super::export::Exported;
 use super::layout::Layout;
-use super::map::{Found, Map};
-use super::part::{MISSING, OTHER_KIND, Part, Placed};
-use super::rows::{Chosen, Scratch};
+use super::part::{Part, Rows};
 
 /// Counts of a window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,96 +60,39 @@ impl Window {
         segment.map_or(Some(&self.whole), |segment| self.segments.get(segment)?.as_ref())
     }
 
-    /// Counts the chosen rows of a batch, a column at a time.
-    pub(crate) fn count(&mut self, batch: &Batch, counting: &Counting<'_>, scratch: &mut Scratch) {
-        let Counting { profile, layout, map, exported } = *counting;
-        for (segment, rows) in scratch.any.segments.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+    /// Counts the rows of a block, a column at a time.
+    pub(crate) fn count(&mut self, by: &Counting<'_>, block: &Block, memory: &mut Vec<u16>) {
+        let weights = &*block.weights;
+        for (segment, rows) in block.any.segments.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             if self.segments.len() <= segment {
                 self.segments.resize_with(segment + 1, || None);
             }
-            let part = self.segments[segment].get_or_insert_with(|| Part::new(layout));
-            part.add_rows(super::part::Rows { rows, weights: &scratch.weights }, &scratch.hashes);
+            let part = self.segments[segment].get_or_insert_with(|| Part::new(by.layout));
+            part.add_rows(Rows { rows, weights }, &block.hashes);
         }
-        self.whole.add_rows(scratch.any.rows(None, &scratch.weights), &scratch.hashes);
-        for (at, feature) in profile.features.iter().enumerate() {
-            let found = &map.features[at];
-            let placed = place(batch, &feature.kind, (found, map), &mut scratch.placed);
-            let chosen = if feature.role == Role::Input { &scratch.inputs } else { &scratch.predictions };
-            self.add(layout, at, (chosen, &scratch.weights), placed);
-            if let Some(exported) = exported {
-                exported.add(at, &chosen.all, &scratch.weights, placed.bins());
+        self.whole.add_rows(block.any.rows(None, weights), &block.hashes);
+        for (at, feature) in by.profile.features.iter().enumerate() {
+            let placed = block.place(at, &feature.kind, memory);
+            let chosen = block.chosen(feature.role);
+            self.whole.add(by.layout, at, chosen.rows(None, weights), placed);
+            for (segment, part) in self.segments.iter_mut().enumerate() {
+                if let Some(part) = part {
+                    part.add(by.layout, at, chosen.rows(Some(segment), weights), placed);
+                }
             }
-        }
-    }
-
-    fn add(&mut self, layout: &Layout, at: usize, (chosen, weights): (&Chosen, &[f64]), placed: Placed<'_>) {
-        self.whole.add(layout, at, chosen.rows(None, weights), placed);
-        for (segment, part) in self.segments.iter_mut().enumerate() {
-            if let Some(part) = part {
-                part.add(layout, at, chosen.rows(Some(segment), weights), placed);
+            if let Some(exported) = by.exported {
+                exported.add(at, &chosen.all, weights, placed.bins());
             }
         }
     }
 }
 
-/// By what a batch is counted.
+/// By what rows are counted.
 #[derive(Clone, Copy)]
 pub(crate) struct Counting<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) layout: &'a Layout,
-    pub(crate) map: &'a Map,
     pub(super) exported: Option<&'a Exported>,
-}
-
-/// Finds the bin of each value of a feature.
-fn place<'a>(
-    batch: &'a Batch,
-    kind: &FeatureKind,
-    (found, map): (&Found, &'a Map),
-    bins: &'a mut Vec<u16>,
-) -> Placed<'a> {
-    let data = |at: Option<usize>| at.and_then(|at| batch.columns.get(at));
-    let other = data(found.other);
-    bins.clear();
-    match (kind, data(found.column)) {
-        (FeatureKind::Number { bins: edges, .. }, Some(ColumnData::Number(values))) => {
-            edges.place_all(&values[..values.len().min(batch.rows)], MISSING, bins);
-            rest(bins, batch.rows, other);
-            Placed::Numbers { bins, values, range: edges.range() }
-        }
-        (FeatureKind::Category { .. }, Some(ColumnData::Code(codes))) => {
-            let bin = |code: &u32| found.bins.get(*code as usize).copied().unwrap_or(MISSING);
-            bins.extend(codes.iter().take(batch.rows).map(bin));
-            rest(bins, batch.rows, other);
-            let hashes = found.column.and_then(|at| map.hashes.get(at)).map_or(&[][..], Vec::as_slice);
-            Placed::Texts { bins, codes, hashes }
-        }
-        _ if other.is_some() => {
-            rest(bins, batch.rows, other);
-            Placed::Numbers { bins, values: &[], range: (f64::NAN, f64::NAN) }
-        }
-        _ => Placed::Nothing,
-    }
-}
-
-/// Rows beyond the end of a column are missing; so is what is missing here and there in the column of the
-/// other kind too.
-fn rest(bins: &mut Vec<u16>, rows: usize, other: Option<&ColumnData>) {
-    bins.resize(rows, MISSING);
-    let missing = bins.iter_mut().enumerate().filter(|(_, bin)| **bin == MISSING);
-    match other {
-        Some(ColumnData::Number(values)) => {
-            missing
-                .filter(|(row, _)| values.get(*row).is_some_and(|x| !x.is_nan()))
-                .for_each(|(_, bin)| *bin = OTHER_KIND);
-        }
-        Some(ColumnData::Code(codes)) => {
-            missing
-                .filter(|(row, _)| codes.get(*row).is_some_and(|code| *code != Column::MISSING))
-                .for_each(|(_, bin)| *bin = OTHER_KIND);
-        }
-        None => {}
-    }
 }
 
 /// A window that is done: what a later one may be compared with.
