@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use weir_exchange::Role;
 use weir_plugin::{BenchOptions, Host, HostOptions, Limits, PluginSpec, bench, count_cost};
-use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Made, Profile};
-use weir_stats::drift::{Bins, Dispersion, MissingDispersion};
+use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Profile};
+use weir_stats::drift::Bins;
 use weir_telemetry::Registry;
 use weir_telemetry::log::Logger;
 
@@ -68,30 +68,17 @@ fn profile(features: usize) -> Profile {
     let reference: Vec<f64> = (0..10_000).map(|i| f64::from(i * 7919 % 10_007).sqrt()).collect();
     let bins = Bins::of(&reference).expect("rows");
     let counts = FeatureCounts { bins: bins.count(&reference).bins, missing: 0.0 };
-    let feature = |i: usize| Feature {
-        name: format!("f{i}").into(),
-        role: Role::Input,
-        kind: FeatureKind::Number { bins: bins.clone(), integers: false },
-        groups: bins.deciles(),
-        dispersion: Dispersion::none(),
-        missing_dispersion: MissingDispersion::none(),
-        unstable: None,
+    let feature = |i: usize| {
+        let kind = FeatureKind::Number { bins: bins.clone(), integers: false };
+        Feature::new(format!("f{i}").into(), Role::Input, kind, bins.deciles())
     };
     let counts = vec![counts; features];
     Profile {
         digest: "bench".into(),
-        made: Made::default(),
-        model: None,
         window_rows: 1000,
-        block: None,
-        blocks: 0,
-        window: None,
-        season: None,
-        segment: None,
-        entity: None,
         rows_distinct: true,
         features: (0..features).map(feature).collect(),
-        left_out: Vec::new(),
         cells: vec![Cell { slot: None, segment: None, rows: 10_000.0, distinct: 10_000.0, counts }],
+        ..Profile::default()
     }
 }

@@ -11,8 +11,9 @@ use crate::season::Season;
 
 /// A reference: counts of each feature in bins that never change again, and how to test against them.
 ///
-/// It holds no rows and no value but edges and means of bins, extremes, and texts of categories.
-#[derive(Clone, Debug, PartialEq)]
+/// It holds no rows and no value but edges and means of bins, extremes, and texts of categories. By default it
+/// is of nothing, without time, segments or entities.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     /// SHA-256, hex, of the content without it; empty until [`Profile::sealed`].
     pub digest: String,
@@ -166,6 +167,19 @@ impl Profile {
 }
 
 impl Feature {
+    /// A feature of rows that are independent, as far as is known.
+    pub fn new(name: Arc<str>, role: Role, kind: FeatureKind, groups: Groups) -> Self {
+        Self {
+            name,
+            role,
+            kind,
+            groups,
+            dispersion: Dispersion::none(),
+            missing_dispersion: MissingDispersion::none(),
+            unstable: None,
+        }
+    }
+
     /// How many bins there are.
     pub fn bins(&self) -> usize {
         match &self.kind {

@@ -12,27 +12,19 @@ use weir_stats::drift::{Bins, Dispersion, Groups, Logits, MissingDispersion};
 
 fn profile() -> Profile {
     let bins = Bins::of(&[1.0, 1.5, 2.0, 7.25, f64::NAN]).expect("there are rows");
+    let (deciles, kind) = (bins.deciles(), FeatureKind::Number { bins, integers: false });
     let number = Feature {
-        name: "tenure".into(),
-        role: Role::Input,
-        groups: bins.deciles(),
-        kind: FeatureKind::Number { bins, integers: false },
         dispersion: Dispersion { phi: 1.75, dof: Some((3.5, 29.0)) },
         missing_dispersion: MissingDispersion {
             logits: Some(Logits { mean: -3.0, sd: 0.25, blocks: 30.0 }),
             ..MissingDispersion::none()
         },
-        unstable: None,
+        ..Feature::new("tenure".into(), Role::Input, kind, deciles)
     };
-    let category = Feature {
-        name: "prediction".into(),
-        role: Role::Output,
-        groups: Groups::new(vec![0, 1, 1]),
-        kind: FeatureKind::Category { texts: vec!["No".into(), "Yes".into()] },
-        dispersion: Dispersion::none(),
-        missing_dispersion: MissingDispersion::none(),
-        unstable: Some(3.5),
-    };
+    let kind = FeatureKind::Category { texts: vec!["No".into(), "Yes".into()] };
+    let groups = Groups::new(vec![0, 1, 1]);
+    let category =
+        Feature { unstable: Some(3.5), ..Feature::new("prediction".into(), Role::Output, kind, groups) };
     let counts = |number: &[f64], missing, category: &[f64]| {
         vec![
             FeatureCounts { bins: number.to_vec(), missing },

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use weir_exchange::{Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Role, Schema, SchemaId};
-use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Made, Profile};
-use weir_stats::drift::{Bins, Dispersion, Groups, MissingDispersion};
+use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Profile};
+use weir_stats::drift::{Bins, Groups};
 
 use super::compare::Against;
 use super::file::{Found, Keep};
@@ -24,47 +24,21 @@ pub(super) fn number(name: &str, reference: &[f64]) -> (Feature, FeatureCounts) 
     let bins = Bins::of(reference).unwrap();
     let groups = bins.deciles();
     let counts = FeatureCounts { bins: bins.count(reference).bins, missing: 0.0 };
-    (feature(name, Role::Input, FeatureKind::Number { bins, integers: false }, groups), counts)
+    (Feature::new(name.into(), Role::Input, FeatureKind::Number { bins, integers: false }, groups), counts)
 }
 
 fn category(name: &str, texts: &[&str], rows: &[f64]) -> (Feature, FeatureCounts) {
     let texts = texts.iter().map(|text| Arc::from(*text)).collect();
     let groups = Groups::new((0..rows.len()).collect());
     let counts = FeatureCounts { bins: rows.to_vec(), missing: 0.0 };
-    (feature(name, Role::Input, FeatureKind::Category { texts }, groups), counts)
-}
-
-fn feature(name: &str, role: Role, kind: FeatureKind, groups: Groups) -> Feature {
-    Feature {
-        name: name.into(),
-        role,
-        kind,
-        groups,
-        dispersion: Dispersion::none(),
-        missing_dispersion: MissingDispersion::none(),
-        unstable: None,
-    }
+    (Feature::new(name.into(), Role::Input, FeatureKind::Category { texts }, groups), counts)
 }
 
 pub(super) fn profile(features: Vec<(Feature, FeatureCounts)>) -> Profile {
     let (features, counts): (Vec<Feature>, Vec<FeatureCounts>) = features.into_iter().unzip();
     let rows = counts.first().map_or(0.0, |counts| counts.bins.iter().sum());
-    Profile {
-        digest: "d".into(),
-        made: Made::default(),
-        model: None,
-        window_rows: 100,
-        block: None,
-        blocks: 0,
-        window: None,
-        season: None,
-        segment: None,
-        entity: None,
-        rows_distinct: false,
-        features,
-        left_out: Vec::new(),
-        cells: vec![Cell { slot: None, segment: None, rows, distinct: rows, counts }],
-    }
+    let cells = vec![Cell { slot: None, segment: None, rows, distinct: rows, counts }];
+    Profile { digest: "d".into(), window_rows: 100, features, cells, ..Profile::default() }
 }
 
 /// Ages 0 to 99 and colours.

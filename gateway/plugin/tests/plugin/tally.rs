@@ -6,7 +6,7 @@ use crate::support::*;
 use weir_exchange::{Batch, Role};
 use weir_plugin::{Coverage, HostOptions, LiveCounts, PluginJudge, PluginSpec};
 use weir_profile::{Cell, Feature, FeatureCounts, FeatureKind, Made, Profile};
-use weir_stats::drift::{Bins, Dispersion, MissingDispersion};
+use weir_stats::drift::Bins;
 use weir_telemetry::Value;
 
 const SPAN: u64 = 60 * SECOND;
@@ -96,30 +96,13 @@ fn profile() -> Profile {
     let groups = bins.deciles();
     let counts = FeatureCounts { bins: bins.count(&ages).bins, missing: 0.0 };
     let kind = FeatureKind::Number { bins, integers: true };
-    let age = Feature {
-        name: "age".into(),
-        role: Role::Input,
-        kind,
-        groups,
-        dispersion: Dispersion::none(),
-        missing_dispersion: MissingDispersion::none(),
-        unstable: None,
-    };
+    let age = Feature::new("age".into(), Role::Input, kind, groups);
     let profile = Profile {
-        digest: String::new(),
         made: Made { rows: 100, ..Made::default() },
-        model: None,
         window_rows: 100,
-        block: None,
-        blocks: 0,
-        window: None,
-        season: None,
-        segment: None,
-        entity: None,
-        rows_distinct: false,
         features: vec![age],
-        left_out: Vec::new(),
         cells: vec![Cell { slot: None, segment: None, rows: 100.0, distinct: 100.0, counts: vec![counts] }],
+        ..Profile::default()
     };
     profile.sealed()
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use weir_exchange::{Column, Role};
-use weir_stats::drift::{Bins, Categories, DECILES, Dispersion, Groups, MissingDispersion, Place};
+use weir_stats::drift::{Bins, Categories, DECILES, Groups, Place};
 
 use super::rows::number_key;
 use crate::file::MAX_CATEGORIES;
@@ -52,16 +52,7 @@ fn place_column(column: &SheetColumn, window_rows: u64) -> Option<Placed> {
         }
         Values::Time(_) | Values::Unread(_) => return None,
     };
-    let (name, role) = (Arc::clone(&column.name), column.role);
-    let feature = Feature {
-        name,
-        role,
-        kind,
-        groups,
-        dispersion: Dispersion::none(),
-        missing_dispersion: MissingDispersion::none(),
-        unstable: None,
-    };
+    let feature = Feature::new(column.name.clone(), column.role, kind, groups);
     Some(Placed { feature, bins })
 }
 
