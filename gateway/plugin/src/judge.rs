@@ -149,7 +149,7 @@ impl PluginJudge {
         self.follow_clock(now_unix_ns);
         self.remember(&batch.schema);
         // Whatever becomes of the call.
-        self.tally(batch, false);
+        self.tally(batch, now_unix_ns, false);
         let lost = if !self.breaker.admits(now_unix_ns) {
             Some(Lost::Quarantine)
         } else if !self.share.admits(now_unix_ns) {
@@ -165,7 +165,7 @@ impl PluginJudge {
         let judged = self.judge(batch, now_unix_ns);
         let took = self.spent(began);
         self.slot.cells.duration.observe_local(took.as_secs_f64());
-        self.tally(batch, true);
+        self.tally(batch, now_unix_ns, true);
         match judged {
             Ok(applied) => {
                 self.missed = 0;
@@ -192,7 +192,7 @@ impl PluginJudge {
         let wait = self.share.wait_ns();
         let tick = self.tick_due.map(|due| due.saturating_add(wait));
         let save = if self.instance.is_some() { self.save_due } else { None };
-        let window = self.slot.tallies.lock_uncounted().due();
+        let window = self.slot.tallies.lock().due();
         [tick, save, window, self.keep_due, Some(self.sweep_due)].into_iter().flatten().min()
     }
 
@@ -409,6 +409,8 @@ impl Drop for PluginJudge {
         if self.save_due.is_some() {
             self.save(now);
         }
+        // What is exported is complete, for who takes over and for whoever reads it last.
+        self.slot.tallies.lock().count();
         self.keep_tallies();
         self.slot.leave(Left {
             state: std::mem::take(&mut self.state),

@@ -73,12 +73,6 @@ impl<T> Places<T> {
         self.kept.iter_mut().flatten()
     }
 
-    /// The places of some.
-    pub(crate) fn places(&self, of: impl Fn(&Kept<T>) -> bool) -> Vec<usize> {
-        let of = |(place, kept): (usize, &Option<Kept<T>>)| kept.as_ref().is_some_and(&of).then_some(place);
-        self.kept.iter().enumerate().filter_map(of).collect()
-    }
-
     /// Takes the place of all for which `stays` is false.
     pub(crate) fn retain(&mut self, mut stays: impl FnMut(&mut Kept<T>) -> bool) {
         for (place, slot) in self.kept.iter_mut().enumerate() {

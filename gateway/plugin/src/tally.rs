@@ -36,6 +36,7 @@ pub use set::Coverage;
 pub(crate) use set::{Owner, SharedTallies};
 pub(crate) use wish::Wish;
 
+use block::Block;
 use detect::Detectors;
 use export::Exported;
 use layout::Layout;
@@ -71,6 +72,8 @@ pub(crate) struct Tally {
     front_ns: u64,
     /// Windows that rows may be of: that one, and the next while it waits for what is late.
     open: VecDeque<Window>,
+    /// Rows of one of them that are not counted yet.
+    block: Block,
     /// Closed and not done, the oldest first.
     waiting: VecDeque<Window>,
     last: Option<Window>,
@@ -105,6 +108,7 @@ impl Tally {
         let detectors = Detectors::new(wish.run_length, &profile);
         let front_ns = now_ns - now_ns % wish.shape.span_ns;
         Self {
+            block: Block::new(&profile),
             profile,
             layout,
             segments,
@@ -134,7 +138,8 @@ impl Tally {
         let parts = WINDOWS_HELD.saturating_mul(1 + wish.shape.segments as usize);
         let feature = FEATURE_OVERHEAD + if wish.run_length > 0 { detect::BYTES } else { 0 };
         let past = (layout.past_bytes() + size_of::<Past>()).saturating_mul(wish.kept());
-        part.saturating_mul(parts).saturating_add(past).saturating_add(OVERHEAD + feature * layout.features())
+        let rest = Block::bytes(profile) + OVERHEAD + feature * layout.features();
+        part.saturating_mul(parts).saturating_add(past).saturating_add(rest)
     }
 
     fn span_ns(&self) -> u64 {
@@ -149,6 +154,9 @@ impl Tally {
 
     /// Closes what has ended. What was lost since the last time is ascribed to the first that closes.
     pub(crate) fn advance(&mut self, now_ns: u64, lost: Lost) {
+        if self.due_ns() <= now_ns {
+            self.count();
+        }
         while self.due_ns() <= now_ns {
             self.skip(now_ns);
             let window = self.open.pop_front_if(|window| window.begin_ns == self.front_ns);
@@ -192,18 +200,19 @@ impl Tally {
         }
     }
 
-    /// Takes in a batch of its model. Its rows wait in the block, which has those of no other tally, until
-    /// they are counted.
+    /// Takes in a batch of its model. Its rows wait until there are enough of them, or another window is
+    /// theirs.
     pub(crate) fn take_in(&mut self, batch: &Batch, lost: Lost, scratch: &mut Scratch) -> Counted {
         self.fresh = false;
         let at_ns = batch.closed_unix_ns;
-        let begin_ns = at_ns - at_ns % self.span_ns();
-        if at_ns >= self.due_ns() || begin_ns != scratch.block.begin_ns {
-            self.count(scratch);
-        }
         self.advance(at_ns, lost);
         if at_ns < self.front_ns {
             return Counted { late: batch.rows as u64 };
+        }
+        let begin_ns = at_ns - at_ns % self.span_ns();
+        if begin_ns != self.block.begin_ns {
+            self.count();
+            self.block.begin_ns = begin_ns;
         }
         let wanted = Columns {
             profile: &self.profile,
@@ -213,32 +222,43 @@ impl Tally {
         };
         let map = self.maps.entry(batch.schema.id).or_insert_with(|| Map::new(wanted));
         map.update(&batch.schema, wanted);
-        scratch.block.begin_ns = begin_ns;
-        let observed = scratch.take_in(batch, (&self.profile, map), &mut self.segments);
+        let observed = scratch.look_through(batch, map, &mut self.segments);
         self.counted_ns = self.counted_ns.max(at_ns);
         let at = self.window_at(begin_ns);
         self.open[at].observed += observed;
         self.make_room();
-        if scratch.block.is_full() {
-            self.count(scratch);
+        let rows = batch.rows.min(batch.row_exchange.len());
+        let mut from = 0;
+        while from < rows {
+            let to = rows.min(from + self.block.room());
+            let map = &self.maps[&batch.schema.id];
+            scratch.take(batch, from..to, (&self.profile, map), &mut self.block);
+            if self.block.room() == 0 {
+                self.count();
+            }
+            from = to;
         }
         Counted::default()
     }
 
     /// Counts the rows that wait.
-    pub(crate) fn count(&mut self, scratch: &mut Scratch) {
-        let Scratch { block, placed, .. } = scratch;
-        if block.rows() == 0 {
+    pub(crate) fn count(&mut self) {
+        if self.block.rows() == 0 {
             return;
         }
-        let at = self.window_at(block.begin_ns);
-        let Self { profile, layout, exported, detectors, open, .. } = self;
+        let at = self.window_at(self.block.begin_ns);
+        let Self { profile, layout, exported, detectors, open, block, .. } = self;
         let window = &mut open[at];
-        window.count(&Counting { profile, layout, exported: exported.as_ref() }, block, placed);
+        window.count(&Counting { profile, layout, exported: exported.as_ref() }, block);
         if let Some(detectors) = detectors {
             detectors.follow(block, profile, &mut window.changes);
         }
         block.clear();
+    }
+
+    /// Whether rows wait to be counted.
+    fn waits(&self) -> bool {
+        self.block.rows() > 0
     }
 
     /// Where the open window is that begins then; a new one if there is none.

@@ -11,8 +11,8 @@ use crate::season::Season;
 
 /// A reference: counts of each feature in bins that never change again, and how to test against them.
 ///
-/// It holds no rows and no value but edges and means of bins, extremes, and texts of categories. By default it
-/// is of nothing, without time, segments or entities.
+/// It holds no rows and no value but edges and means of bins, extremes, and texts of categories. By default
+/// it is of nothing, without time, segments or entities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     /// SHA-256, hex, of the content without it; empty until [`Profile::sealed`].

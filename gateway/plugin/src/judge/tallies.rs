@@ -19,18 +19,18 @@ impl PluginJudge {
     /// Takes a batch in for the tallies of its model; with `fresh`, for those that were opened since it came.
     /// The plugin's CPU time shows it, its share does not: a plugin does not go without calls for what is
     /// counted.
-    pub(super) fn tally(&mut self, batch: &Batch, fresh: bool) {
+    pub(super) fn tally(&mut self, batch: &Batch, now: u64, fresh: bool) {
         let began = Instant::now();
         let model = view::model(&batch.schema);
         let counted = {
             let Self { slot, coverage, prepared, .. } = self;
             let key = &prepared.spec.key;
             let lost = |route: &str| coverage.as_ref().map(|coverage| coverage.lost(key, route));
-            let mut tallies = slot.tallies.lock_uncounted();
+            let mut tallies = slot.tallies.lock();
             if !tallies.counts(&model, fresh) {
                 return;
             }
-            tallies.take_in(batch, &model, &lost, fresh)
+            tallies.take_in(batch, &model, (&lost, now), fresh)
         };
         self.slot.cells.dropped(Dropped::Late, counted.late);
         self.slot.cells.cpu.add_f64(self.meter.charge(began.elapsed()) as f64 / 1e9);
@@ -41,7 +41,7 @@ impl PluginJudge {
 
     /// Begins counts anew that are far ahead of the clock, be it that they were kept over a restart.
     pub(super) fn set_back_tallies(&self, now: u64) {
-        let reset = self.slot.tallies.lock_uncounted().set_back(now);
+        let reset = self.slot.tallies.lock().set_back(now);
         if reset == 0 {
             return;
         }
@@ -58,6 +58,7 @@ impl PluginJudge {
             let key = &prepared.spec.key;
             let lost = |route: &str| coverage.as_ref().map(|coverage| coverage.lost(key, route));
             let mut tallies = slot.tallies.lock();
+            tallies.count();
             tallies.advance(now, &lost);
             tallies.changed
         };
@@ -79,6 +80,7 @@ impl PluginJudge {
             if !std::mem::take(&mut tallies.changed) {
                 return;
             }
+            tallies.count();
             Keep::encode(&tallies)
         };
         if let Err(error) = encoded.and_then(|body| keep.write(&body)) {

@@ -36,6 +36,7 @@ impl Tally {
 impl Tallies {
     /// Begins those anew that a clock which was ahead has led away. Gives how many.
     pub(crate) fn set_back(&mut self, now_ns: u64) -> u64 {
+        self.wait_since(now_ns);
         if self.places.iter().all(|kept| !kept.it.is_ahead(now_ns)) {
             return 0;
         }

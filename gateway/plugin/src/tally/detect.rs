@@ -84,7 +84,6 @@ mod tests {
             for i in 0..10 {
                 tally.take_in(&ages(begin + 1 + i, values), lost, &mut scratch);
             }
-            tally.count(&mut scratch);
             tally.advance(begin + 2 * SPAN, lost);
         }
         let found: Vec<[u32; 2]> = tally.waiting.iter().map(|window| window.changes[0]).collect();

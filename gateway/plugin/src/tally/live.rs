@@ -6,7 +6,7 @@ use weir_profile::{BesideFeature, Cell, FeatureCounts, Profile};
 
 use super::Tally;
 use super::part::{Part, Side};
-use super::window::Window;
+use super::window::{Counting, Window};
 
 /// What a tally holds now, in the fine bins of its profile.
 #[derive(Clone, Debug)]
@@ -77,9 +77,19 @@ impl Tally {
             profile: self.profile.clone(),
             segment: self.wish.shape.segment.clone(),
             entity: self.wish.entity(&self.profile).to_vec(),
-            running: self.open.back().map(|window| self.live_window(window)),
+            running: self.open.back().map(|window| self.live_window(&self.counted(window))),
             closed: closed.map(|window| self.live_window(window)),
         }
+    }
+
+    /// A window with its rows that wait to be counted: whoever looks leaves them to the judge.
+    fn counted(&self, window: &Window) -> Window {
+        let mut window = window.clone();
+        if self.block.begin_ns == window.begin_ns {
+            let counting = Counting { profile: &self.profile, layout: &self.layout, exported: None };
+            window.count(&counting, &self.block);
+        }
+        window
     }
 
     fn live_window(&self, window: &Window) -> LiveWindow {

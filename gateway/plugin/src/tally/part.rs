@@ -86,8 +86,6 @@ pub(crate) enum Placed<'a> {
     Numbers { bins: &'a [u16], values: &'a [f64], range: (f64, f64) },
     /// `hashes` tell texts apart. The last bin is that of unseen texts.
     Texts { bins: &'a [u16], hashes: &'a [u64] },
-    /// There is no such column.
-    Nothing,
 }
 
 impl Placed<'_> {
@@ -95,7 +93,6 @@ impl Placed<'_> {
     pub(crate) fn bins(&self) -> &[u16] {
         match self {
             Self::Numbers { bins, .. } | Self::Texts { bins, .. } => bins,
-            Self::Nothing => &[],
         }
     }
 }
@@ -174,9 +171,6 @@ impl Part {
         match placed {
             Placed::Numbers { bins: at, values, range } => numbers(bins, side, rows, (at, values, range)),
             Placed::Texts { bins: at, hashes } => texts(bins, side, rows, (at, hashes)),
-            Placed::Nothing => {
-                side.missing += rows.rows.iter().map(|row| rows.weights[*row as usize]).sum::<f64>();
-            }
         }
     }
 }

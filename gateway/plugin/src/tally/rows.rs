@@ -5,6 +5,7 @@
 //! same goes for outputs and scores: a reply that was not read is no prediction that is missing.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use weir_exchange::{Batch, Column, ColumnData, Outcome};
 use weir_profile::Profile;
@@ -31,10 +32,9 @@ pub(crate) struct Segments {
     pub(crate) most: usize,
 }
 
-/// The rows that wait, and memory that is used again from batch to batch.
+/// What is known of a batch, in memory that is used again for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(crate) block: Block,
     /// For each row of a batch, its segment's number; `NO_SEGMENT` for none.
     segment: Vec<u32>,
     /// For each exchange, whether any row has a value of the one side, and of the other.
@@ -42,8 +42,6 @@ pub(crate) struct Scratch {
     /// For the codes of the segment's column, the segment; for its numbers, by their bits.
     codes: Vec<u32>,
     numbers: HashMap<u64, u32, ahash::RandomState>,
-    /// For each row of the block, the bin of a value.
-    pub(crate) placed: Vec<u16>,
 }
 
 const NO_SEGMENT: u32 = u32::MAX;
@@ -103,36 +101,45 @@ impl Segments {
 }
 
 impl Scratch {
-    /// Looks through a batch, whose rows are added to the block. Gives the exchanges that were answered well
-    /// and have rows that count, each counted as many times as it stands for.
-    pub(crate) fn take_in(
-        &mut self,
-        batch: &Batch,
-        (profile, map): (&Profile, &Map),
-        segments: &mut Segments,
-    ) -> f64 {
-        let rows = batch.rows.min(batch.row_exchange.len());
-        let from = self.block.rows();
-        let weight = |row: usize| weight_of(batch, batch.row_exchange[row] as usize);
-        self.block.weights.extend((0..rows).map(weight));
+    /// Looks through a batch. Gives the exchanges that were answered well and have rows that count, each
+    /// counted as many times as it stands for.
+    pub(crate) fn look_through(&mut self, batch: &Batch, map: &Map, segments: &mut Segments) -> f64 {
         for (side, columns) in self.sides.iter_mut().zip([&map.inputs, &map.predictions]) {
             answered(side, batch, columns);
         }
         self.find_segments(batch, map, segments);
-        let Block { weights, inputs, predictions, any, .. } = &mut self.block;
-        for row in (0..rows).filter(|row| weights[from + row] > 0.0) {
-            let exchange = batch.row_exchange[row] as usize;
-            let [asked, told] = [0, 1].map(|side: usize| self.sides[side].get(exchange) == Some(&true));
-            let segment = self.segment.get(row).copied().unwrap_or(NO_SEGMENT);
-            let to = [(&mut *inputs, asked), (&mut *predictions, told), (&mut *any, asked || told)];
-            to.into_iter().filter(|(_, counts)| *counts).for_each(|(to, _)| to.push(from + row, segment));
-        }
-        self.hash(batch, rows, map);
-        self.block.extend(batch, rows, profile, map);
         let counts = |exchange: usize| self.sides.iter().any(|side| side.get(exchange) == Some(&true));
         let whole =
             (0..batch.exchanges).filter(|exchange| counts(*exchange) && !continued(batch, map, *exchange));
         whole.map(|exchange| weight_of(batch, exchange)).sum()
+    }
+
+    /// Takes rows of the batch that was looked through into a block.
+    pub(crate) fn take(
+        &self,
+        batch: &Batch,
+        rows: Range<usize>,
+        (profile, map): (&Profile, &Map),
+        block: &mut Block,
+    ) {
+        let from = block.rows();
+        let (mut any_asked, mut any_told) = (false, false);
+        for (at, row) in (from..).zip(rows.clone()) {
+            let exchange = batch.row_exchange[row] as usize;
+            let weight = weight_of(batch, exchange);
+            block.weights.push(weight);
+            if weight <= 0.0 {
+                continue;
+            }
+            let [asked, told] = [0, 1].map(|side: usize| self.sides[side].get(exchange) == Some(&true));
+            let segment = self.segment.get(row).copied().unwrap_or(NO_SEGMENT);
+            let Block { inputs, predictions, any, .. } = block;
+            let to = [(inputs, asked), (predictions, told), (any, asked || told)];
+            to.into_iter().filter(|(_, counts)| *counts).for_each(|(to, _)| to.push(at, segment));
+            (any_asked, any_told) = (any_asked || asked, any_told || told);
+        }
+        hash(batch, rows.clone(), map, block.hashes());
+        block.extend(batch, (from, rows), (profile, map), [any_asked, any_told]);
     }
 
     fn find_segments(&mut self, batch: &Batch, map: &Map, segments: &mut Segments) {
@@ -163,29 +170,30 @@ impl Scratch {
             }
         }
     }
+}
 
-    /// What tells rows apart: a sum over the columns, whose order differs from schema to schema. What is
-    /// missing adds nothing.
-    fn hash(&mut self, batch: &Batch, rows: usize, map: &Map) {
-        let from = self.block.hashes.len();
-        self.block.hashes.resize(from + rows, 0);
-        let hashes = &mut self.block.hashes[from..];
-        for key in &map.keys {
-            match batch.columns.get(key.column) {
-                Some(ColumnData::Number(values)) => {
-                    for (hash, x) in hashes.iter_mut().zip(values).filter(|(_, x)| !x.is_nan()) {
-                        *hash = hash.wrapping_add(key.seed.number(*x).finish());
-                    }
+/// What tells rows apart: a sum over the columns, whose order differs from schema to schema. What is missing
+/// adds nothing. One for each row, appended to `hashes`.
+fn hash(batch: &Batch, rows: Range<usize>, map: &Map, hashes: &mut Vec<u64>) {
+    let from = hashes.len();
+    hashes.resize(from + rows.len(), 0);
+    let hashes = &mut hashes[from..];
+    for key in &map.keys {
+        match batch.columns.get(key.column) {
+            Some(ColumnData::Number(values)) => {
+                let values = values.iter().skip(rows.start);
+                for (hash, x) in hashes.iter_mut().zip(values).filter(|(_, x)| !x.is_nan()) {
+                    *hash = hash.wrapping_add(key.seed.number(*x).finish());
                 }
-                Some(ColumnData::Code(codes)) => {
-                    let texts = &map.hashes[key.column];
-                    for (hash, code) in hashes.iter_mut().zip(codes) {
-                        let text = texts.get(*code as usize);
-                        *hash = hash.wrapping_add(text.map_or(0, |text| key.seed.text(*text).finish()));
-                    }
-                }
-                None => {}
             }
+            Some(ColumnData::Code(codes)) => {
+                let texts = &map.hashes[key.column];
+                for (hash, code) in hashes.iter_mut().zip(codes.iter().skip(rows.start)) {
+                    let text = texts.get(*code as usize);
+                    *hash = hash.wrapping_add(text.map_or(0, |text| key.seed.text(*text).finish()));
+                }
+            }
+            None => {}
         }
     }
 }

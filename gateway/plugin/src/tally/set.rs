@@ -23,13 +23,16 @@ pub trait Coverage: Send + Sync {
     fn lost(&self, key: &str, route: &str) -> u64;
 }
 
+/// Tells what [`Coverage::lost`] says of a route; `None` if nobody counts.
+pub(crate) type LostOf<'a> = dyn Fn(&str) -> Option<u64> + 'a;
+
 /// All tallies of a key.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
     pub(super) places: Places<Tally>,
     scratch: Scratch,
-    /// The place whose rows wait in the scratch, and since when.
-    uncounted: Option<(usize, u64)>,
+    /// Since when rows wait to be counted, if any do.
+    uncounted_ns: Option<u64>,
     /// Something was counted since they were saved.
     pub(crate) changed: bool,
 }
@@ -38,19 +41,11 @@ pub(crate) struct Tallies {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedTallies(Arc<Mutex<Tallies>>);
 
-/// How long rows may wait to be counted while nobody asks, in ns: what is exported shows them then.
+/// How long rows may wait to be counted, in ns: what is exported shows them then.
 const WAIT_NS: u64 = 1_000_000_000;
 
 impl SharedTallies {
-    /// The tallies, with all rows counted.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Tallies> {
-        let mut tallies = self.lock_uncounted();
-        tallies.count();
-        tallies
-    }
-
-    /// The tallies, while the last rows may wait to be counted.
-    pub(crate) fn lock_uncounted(&self) -> MutexGuard<'_, Tallies> {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +85,8 @@ impl Tallies {
                     return None;
                 }
                 let announce = tally.wish.exported != wish.exported || tally.exported.is_none();
+                // Those that wait came before this wish.
+                tally.count();
                 tally.detect(wish.run_length);
                 (tally.wanted, tally.wish) = (Wanted::Asked, wish);
                 if announce {
@@ -111,7 +108,11 @@ impl Tallies {
         self.changed = true;
         let reset = place.is_some();
         match place.and_then(|place| self.places.get_mut(place)) {
-            Some(known) => known.it = tally,
+            Some(known) => {
+                // Exported counts outlive the windows.
+                known.it.count();
+                known.it = tally;
+            }
             None => return Some(Opened { place: self.places.insert(0, labels, tally), reset }),
         }
         place.map(|place| Opened { place, reset })
@@ -128,38 +129,33 @@ impl Tallies {
         &mut self,
         batch: &Batch,
         model: &[Arc<str>; 3],
-        lost: &dyn Fn(&str) -> Option<u64>,
+        (lost, now_ns): (&LostOf<'_>, u64),
         fresh: bool,
     ) -> Counted {
+        let wanted = wanted(model, fresh);
         let share = self.shares();
         let mut counted = Counted::default();
-        for place in self.places.places(wanted(model, fresh)) {
-            if self.uncounted.is_some_and(|(other, _)| other != place) {
-                self.count();
-            }
-            let Self { places, scratch, .. } = self;
-            let Some(kept) = places.get_mut(place) else { continue };
+        let Self { places, scratch, changed, uncounted_ns } = self;
+        for kept in places.iter_mut().filter(|kept| wanted(kept)) {
             let lost = Lost { total: lost(&model[0]), share: share(&kept.labels, &kept.it) };
             counted.late += kept.it.take_in(batch, lost, scratch).late;
-            let since_ns = self.uncounted.map_or(batch.closed_unix_ns, |(_, since_ns)| since_ns);
-            self.uncounted = (self.scratch.block.rows() > 0).then_some((place, since_ns));
-            self.changed = true;
+            if kept.it.waits() {
+                uncounted_ns.get_or_insert(now_ns);
+            }
+            *changed = true;
         }
         counted
     }
 
     /// Counts the rows that wait.
-    pub(super) fn count(&mut self) {
-        let Self { places, scratch, uncounted, .. } = self;
-        if let Some((place, _)) = uncounted.take()
-            && let Some(kept) = places.get_mut(place)
-        {
-            kept.it.count(scratch);
+    pub(crate) fn count(&mut self) {
+        if self.uncounted_ns.take().is_some() {
+            self.places.iter_mut().for_each(|kept| kept.it.count());
         }
     }
 
     /// Closes the windows that have ended.
-    pub(crate) fn advance(&mut self, now_ns: u64, lost: &dyn Fn(&str) -> Option<u64>) {
+    pub(crate) fn advance(&mut self, now_ns: u64, lost: &LostOf<'_>) {
         if self.due().is_none_or(|due| due > now_ns) {
             return;
         }
@@ -192,7 +188,7 @@ impl Tallies {
 
     /// When the next window closes, or rows have waited for long enough.
     pub(crate) fn due(&self) -> Option<u64> {
-        let counts = self.uncounted.map(|(_, since_ns)| since_ns.saturating_add(WAIT_NS));
+        let counts = self.uncounted_ns.map(|since_ns| since_ns.saturating_add(WAIT_NS));
         self.places.iter().map(|kept| kept.it.due_ns()).chain(counts).min()
     }
 
@@ -261,6 +257,11 @@ impl Tallies {
             self.places.iter().filter(of_model).map(|kept| kept.it.live()).collect();
         all.sort_by(|a, b| a.tally.cmp(&b.tally));
         all
+    }
+
+    /// Nothing waits since a time to come.
+    pub(super) fn wait_since(&mut self, now_ns: u64) {
+        self.uncounted_ns = self.uncounted_ns.map(|since_ns| since_ns.min(now_ns));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Labels, &Tally)> {

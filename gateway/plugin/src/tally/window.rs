@@ -61,7 +61,8 @@ impl Window {
     }
 
     /// Counts the rows of a block, a column at a time.
-    pub(crate) fn count(&mut self, by: &Counting<'_>, block: &Block, memory: &mut Vec<u16>) {
+    pub(crate) fn count(&mut self, by: &Counting<'_>, block: &Block) {
+        let mut memory = Vec::with_capacity(block.rows());
         let weights = &*block.weights;
         for (segment, rows) in block.any.segments.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             if self.segments.len() <= segment {
@@ -72,8 +73,11 @@ impl Window {
         }
         self.whole.add_rows(block.any.rows(None, weights), &block.hashes);
         for (at, feature) in by.profile.features.iter().enumerate() {
-            let placed = block.place(at, &feature.kind, memory);
             let chosen = block.chosen(feature.role);
+            if chosen.all.is_empty() {
+                continue;
+            }
+            let placed = block.place(at, &feature.kind, &mut memory);
             self.whole.add(by.layout, at, chosen.rows(None, weights), placed);
             for (segment, part) in self.segments.iter_mut().enumerate() {
                 if let Some(part) = part {
