@@ -6,8 +6,7 @@
 //! differ (statistical parity), not why.
 //!
 //! Rows that were observed with a probability count as many times as they stand for, and know as much as
-//! Kish's effective number of them. Windows are the gateway's: they survive a trap or a reload. They slide in
-//! sixty steps, so that two looks may share a sixtieth of their rows.
+//! Kish's effective number of them. Windows are the gateway's: they survive a trap or a reload.
 
 mod groups;
 mod judge;
@@ -32,6 +31,9 @@ use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference;
 use windows::{Windows, weight};
 
+/// How long after its end a window waits for batches that are late, in ns; at most its own length.
+const GRACE_NS: u64 = 2_000_000_000;
+
 /// Compares groups.
 #[derive(Debug)]
 pub struct Fairness {
@@ -53,7 +55,7 @@ pub struct Fairness {
 #[derive(Clone, Debug)]
 struct Model {
     groups: Groups,
-    /// The window that runs, in windows since 1970.
+    /// The oldest window that is not done, in windows since 1970.
     running: u64,
     last_look_ns: Option<u64>,
     /// Windows in a row that should have been looked at and could not be.
@@ -97,12 +99,16 @@ impl Plugin for Fairness {
     fn observe(&mut self, batch: &Batch, out: &mut Outcome) {
         let Self { settings, pace, schemas, models, group_of, outcomes, .. } = self;
         let (key, known) = entry(schemas, batch.schema());
-        let model = model_of(models, key, settings, batch.closed_ns() / pace.span_ns());
+        let window = batch.closed_ns() / pace.span_ns();
+        let model = model_of(models, key, settings, window);
+        if window < model.running {
+            return out.add(self.metrics.left_out, &["window"], batch.rows() as f64);
+        }
         known.groups(&mut model.groups, batch, &settings.group, group_of);
         known.outcomes(settings, batch, outcomes);
         let groups = model.groups.clone();
-        self.count(&groups, batch, out);
-        self.windows.feed_exchanges(batch, out);
+        self.count(window, &groups, batch, out);
+        self.windows.feed_exchanges(window, batch, out);
     }
 
     fn tick(&mut self, schema: &Schema, now_ns: u64, out: &mut Outcome) {
@@ -113,7 +119,7 @@ impl Plugin for Fairness {
         if !std::mem::replace(&mut model.said, true) {
             self.metrics.standing.stand(&STATES, "not_enough_data", model.misses, out);
         }
-        let ended = (now_ns / span).saturating_sub(model.running);
+        let ended = (now_ns.saturating_sub(GRACE_NS.min(span)) / span).saturating_sub(model.running);
         if ended == 0 {
             return;
         }
@@ -122,8 +128,7 @@ impl Plugin for Fairness {
         if ended > 1 {
             self.metrics.standing.result("dropped", u32::try_from(ended - 1).unwrap_or(u32::MAX), out);
         }
-        let end_ns = model.running * span;
-        self.end(schema, &key, end_ns, out);
+        self.end(schema, &key, out);
     }
 
     fn retire(&mut self, schema: &Schema) {
@@ -154,7 +159,7 @@ impl Plugin for Fairness {
 
 impl Fairness {
     /// Sorts the rows of a batch by group, for a window takes its values in one piece.
-    fn count(&mut self, groups: &Groups, batch: &Batch, out: &mut Outcome) {
+    fn count(&mut self, window: u64, groups: &Groups, batch: &Batch, out: &mut Outcome) {
         let most = groups.most;
         self.weights.resize_with(most + 1, Default::default);
         self.weights.iter_mut().for_each(|(all, favourable)| (*favourable, _) = (0.0, all.clear()));
@@ -175,17 +180,19 @@ impl Fairness {
         out.add(self.metrics.left_out, &["group"], f64::from(no_group));
         out.add(self.metrics.left_out, &["outcome"], f64::from(no_outcome));
         for (group, (all, favourable)) in self.weights.iter().enumerate().filter(|(_, it)| !it.0.is_empty()) {
-            self.windows.feed(groups, group, (all, *favourable), out);
+            self.windows.feed(window, (groups, group), (all, *favourable), out);
             let sums = (all.iter().sum(), *favourable);
             self.metrics.count(label(&self.settings, groups, group), sums, out);
         }
     }
 
-    /// A window has ended.
-    fn end(&mut self, schema: &Schema, key: &str, end_ns: u64, out: &mut Outcome) {
+    /// The window before the one that runs has ended.
+    fn end(&mut self, schema: &Schema, key: &str, out: &mut Outcome) {
         let Some(mut model) = self.models.remove(key) else { return };
-        let rows = self.windows.read(&model.groups, out);
-        let (observed, missed) = self.windows.read_exchanges(out);
+        let end_ns = model.running * self.pace.span_ns();
+        let ended = model.running.saturating_sub(1);
+        let rows = self.windows.read(ended, &model.groups, out);
+        let (observed, missed) = self.windows.read_exchanges(ended, out);
         let share = if observed + missed > 0.0 { observed / (observed + missed) } else { 1.0 };
         self.metrics.show_rates(&self.settings, &rows, share, out);
 

@@ -28,7 +28,7 @@ impl Metrics {
     pub(crate) fn declare(manifest: &mut Manifest) -> Self {
         let group = |name, help| Metric::new(name, help).labels(&["group"]);
         let state = "How groups are treated: 1 for ok, disparity, not_enough_data or incomplete.";
-        let left_out = "Rows without a group, or without an outcome.";
+        let left_out = "Rows without a group, without an outcome, or that came after their window.";
         let rate = "Share of the group's rows in the last window with the favourable outcome.";
         let difference = "Selection rate of the group less that of all other rows (statistical parity).";
         let impact = "Selection rate of the group over that of all other rows.";

@@ -22,7 +22,7 @@ fn loans(groups: &[(&str, usize, usize)]) -> Table {
 
 /// Ends the day, and gives what is said of it.
 fn end(harness: &mut Harness<Fairness>, day: u64) -> Value {
-    harness.set_now(day * DAY);
+    harness.set_now(day * DAY + GRACE_NS);
     harness.tick();
     harness.reports("fairness").pop().unwrap_or_default()
 }
@@ -173,12 +173,32 @@ fn a_window_is_looked_at_once_when_it_has_ended() {
         assert!(harness.reports("fairness").is_empty());
     }
     harness.set_now(11 * DAY);
+    harness.tick();
+    assert!(harness.reports("fairness").is_empty(), "a batch may be late");
     (0..3).for_each(|_| harness.tick());
     assert_eq!(harness.reports("fairness").len(), 1);
     // Two days ended while nobody looked, and a third.
     end(&mut harness, 14);
     assert_eq!(harness.reports("fairness").len(), 2);
     assert_eq!(harness.counter("looks", &["dropped"]), 2.0);
+}
+
+/// Whenever the plugin comes to look: what came before a window's end is of it, and what came after is not.
+#[test]
+fn a_row_is_of_the_window_it_came_in() {
+    let mut harness = harness(LOAN);
+    harness.tick();
+    harness.observe(&loans(&[("f", 1000, 300), ("m", 2000, 600)]));
+    harness.set_now(11 * DAY);
+    harness.observe(&loans(&[("f", 10, 3), ("m", 20, 6)]));
+    let first = end(&mut harness, 11);
+    assert_eq!((&first["rows"], &first["observed_exchanges"]), (&3000.0.into(), &3000.0.into()));
+    assert_eq!(first["window"]["end_unix_ns"], 11 * DAY);
+    harness.set_now(11 * DAY - 1);
+    harness.observe(&loans(&[("f", 1, 0)]));
+    assert_eq!(harness.counter("left_out_rows", &["window"]), 1.0);
+    assert_eq!(end(&mut harness, 12)["rows"], 30.0);
+    assert_eq!(end(&mut harness, 13)["rows"], 0.0);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Sums over the last window, which the gateway keeps.
+//! Sums over tumbling windows, which the gateway keeps in sliding ones: these slide by a whole window, and
+//! what each feeds is labelled by its number.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use crate::groups::Groups;
 use crate::judge::Rows;
 use crate::metrics::OTHER;
 
-/// Steps a window slides in: each takes memory for each group.
-const SLICES: u32 = 60;
+/// Windows that are told apart: the one that runs, and two before it, for one is read late.
+const TOLD_APART: u32 = 3;
 
 /// What is declared.
 #[derive(Debug)]
@@ -26,41 +27,45 @@ pub(crate) struct Windows {
 impl Windows {
     pub(crate) fn declare(manifest: &mut Manifest, span: Duration) -> Self {
         let mut window = |name, labels: &[&str]| {
-            manifest.window(WindowSpec { name, span, slices: SLICES, edges: &[], labels })
+            let span = span * TOLD_APART;
+            manifest.window(WindowSpec { name, span, slices: TOLD_APART, edges: &[], labels })
         };
         Self {
-            rows: window("rows", &["group"]),
-            favourable: window("favourable_rows", &["group"]),
-            observed: window("observed", &[]),
-            missed: window("missed", &[]),
+            rows: window("rows", &["window", "group"]),
+            favourable: window("favourable_rows", &["window", "group"]),
+            observed: window("observed", &["window"]),
+            missed: window("missed", &["window"]),
         }
     }
 
-    /// Weights of a group's rows, and the sum of those with the favourable outcome.
+    /// Of a window: weights of a group's rows, and the sum of those with the favourable outcome.
     pub(crate) fn feed(
         &self,
-        groups: &Groups,
-        group: usize,
+        window: u64,
+        (groups, group): (&Groups, usize),
         (all, favourable): (&Vec<f64>, f64),
         out: &mut Outcome,
     ) {
-        let label = label(groups, group);
-        out.feed(self.rows, &[&label], all);
-        out.feed(self.favourable, &[&label], favourable);
+        let (number, label) = (number(window), label(groups, group));
+        out.feed(self.rows, &[&number, &label], all);
+        out.feed(self.favourable, &[&number, &label], favourable);
     }
 
-    pub(crate) fn feed_exchanges(&self, batch: &Batch, out: &mut Outcome) {
+    pub(crate) fn feed_exchanges(&self, window: u64, batch: &Batch, out: &mut Outcome) {
         let observed: f64 = (0..batch.exchanges()).map(|it| weight(batch, it)).sum();
-        out.feed(self.observed, &[], observed);
-        out.feed(self.missed, &[], batch.missed() as f64);
+        let number = number(window);
+        out.feed(self.observed, &[&number], observed);
+        out.feed(self.missed, &[&number], batch.missed() as f64);
     }
 
-    /// What there is by group, and last of all that are not told apart.
-    pub(crate) fn read(&self, groups: &Groups, out: &mut Outcome) -> Vec<Rows> {
+    /// What there is of a window by group, and last of all that are not told apart. It runs, or is one of the
+    /// two before that.
+    pub(crate) fn read(&self, window: u64, groups: &Groups, out: &mut Outcome) -> Vec<Rows> {
+        let number = number(window);
         let mut read = |group: usize| {
             let label = label(groups, group);
-            let weights = out.read(self.rows, &[&label]).filter(|it| it.count > 0)?;
-            let favourable = out.read(self.favourable, &[&label]).map_or(0.0, |it| it.sum);
+            let weights = out.read(self.rows, &[&number, &label]).filter(|it| it.count > 0)?;
+            let favourable = out.read(self.favourable, &[&number, &label]).map_or(0.0, |it| it.sum);
             let squares = weights.count as f64 * (weights.variance + weights.mean * weights.mean);
             Some(Rows { weight: weights.sum, squares, favourable })
         };
@@ -68,9 +73,10 @@ impl Windows {
         named.chain([groups.most]).map(|group| read(group).unwrap_or_default()).collect()
     }
 
-    /// Exchanges that were observed, and that were missed.
-    pub(crate) fn read_exchanges(&self, out: &mut Outcome) -> (f64, f64) {
-        let mut sum = |window| out.read(window, &[]).map_or(0.0, |it| it.sum);
+    /// Exchanges of a window that were observed, and that were missed.
+    pub(crate) fn read_exchanges(&self, window: u64, out: &mut Outcome) -> (f64, f64) {
+        let number = number(window);
+        let mut sum = |window| out.read(window, &[&number]).map_or(0.0, |it| it.sum);
         (sum(self.observed), sum(self.missed))
     }
 }
@@ -79,6 +85,11 @@ impl Windows {
 pub(crate) fn weight(batch: &Batch, exchange: usize) -> f64 {
     let p = batch.probability(exchange);
     if p > 0.0 { 1.0 / p } else { 0.0 }
+}
+
+/// The label of a window.
+fn number(window: u64) -> String {
+    (window % u64::from(TOLD_APART)).to_string()
 }
 
 /// The label of a group's windows: one of that name may be called `other` too.
