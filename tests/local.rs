@@ -86,6 +86,14 @@ fn rows_that_a_full_queue_turned_away_are_predictions_that_failed() {
 }
 
 #[test]
+fn an_access_line_has_the_bytes_of_a_reply_that_was_made_here() {
+    let gateway = serving("\n[log]\naccess = \"100%\"");
+    let reply = gateway.post(PREDICT, &rows(2));
+    let line = gateway.logs().find(|line| line["kind"] == "access").expect("an access line");
+    assert_eq!(line["response_bytes"], reply.body.len());
+}
+
+#[test]
 fn encodings_are_undone_or_refused_by_name() {
     let gateway = serving("");
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());

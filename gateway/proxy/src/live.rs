@@ -354,9 +354,7 @@ impl Live {
         let endpoint = self.endpoint.take();
         let started = self.upstream_start.get();
         let upstream_ns = if started.0 == 0 { 0 } else { now.since(started) };
-        let local = self.local.borrow().as_ref().map_or(0, |reply| reply.body.len() as u64);
-        let (request_bytes, response_bytes) =
-            (self.request.borrow().total, self.response.borrow().total + local);
+        let (request_bytes, response_bytes) = (self.request.borrow().total, self.response_bytes());
         self.route.count(&Counted {
             method: &self.method,
             version: self.version,
@@ -373,6 +371,12 @@ impl Live {
             self.conn.activity.unread.store(true, Relaxed);
         }
         self.conn.activity.end(now);
+    }
+
+    /// Of the body, be it a local model's, which is made whole and passes no relay.
+    fn response_bytes(&self) -> u64 {
+        let local = self.local.borrow().as_ref().map_or(0, |reply| reply.body.len() as u64);
+        self.response.borrow().total + local
     }
 
     /// An answer that came whole can still be an error.
@@ -404,7 +408,7 @@ impl Live {
             duration_ns: now.since(self.began),
             upstream_ns,
             request_bytes: self.request.borrow().total,
-            response_bytes: self.response.borrow().total,
+            response_bytes: self.response_bytes(),
             error,
             upstream: endpoint.map(|e| &*e.endpoint().config.url),
         }
