@@ -148,6 +148,12 @@ fn check_says_what_the_drift_tests_can_see() {
     ] {
         assert!(table.contains(expect), "no {expect:?} in: {table}");
     }
+    fs::write(&config, with_drift(", budget = 40, ignore = [\"zz\"]")).expect("written");
+    let table = said(&["check", "--config", &config]);
+    for expect in ["each of the 30 looks a month may be wrong", "`ignore` names `zz`, which is no feature"] {
+        assert!(table.contains(expect), "no {expect:?} in: {table}");
+    }
+    fs::write(&config, with_drift(", window = \"1h\", budget = 2.0")).expect("written");
     let rules = said(&["generate", "rules", "--config", &config]);
     assert!(rules.contains("record: \"feature:drift_psi:increase1h\""), "{rules}");
     assert!(rules.contains("drift_bin_rows_total{job=\"weir\", plugin=\"shift\"}[1h]"), "{rules}");

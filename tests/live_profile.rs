@@ -148,6 +148,28 @@ fn what_cannot_be_fetched_or_accepted_says_why() {
     assert_eq!(CLI.run(at, &nobody).status.code(), Some(2));
 }
 
+#[test]
+fn a_profile_of_another_model_is_said_to_be_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    build(at);
+    let lent = ["profile", "build", "--data", "loan.csv", "--model-name", "lent", "-o", "loan.json"];
+    CLI.said(at, &lent);
+    let (gateway, _server) = serving(at);
+    let row = "{\"amount\": 1, \"country\": \"de\", \"term\": 3}";
+    let body = format!("{{\"instances\": [{}]}}", [row; ROWS].join(", "));
+    assert_eq!(gateway.post(PREDICT, &body).status(), 200);
+    let line = gateway.logs().find(|line| line["profiles_of"] == "lent, every version").expect("a line");
+    assert_eq!(
+        (&line["plugin"], &line["model"], &line["level"]),
+        (&"drift".into(), &"loan".into(), &"warn".into())
+    );
+    let admin = format!("http://{}", gateway.admin());
+    let live =
+        ["profile", "inspect", "loan.json", "--against", "live", "--plugin", "drift", "--admin", &admin];
+    holds(&CLI.refused(at, &live), &["`loan`"]);
+}
+
 /// What goes wrong at a deploy: a flag that is quoted, a code for what is missing, and more of one class.
 #[test]
 fn what_a_deploy_gets_wrong_is_named_by_what_it_is() {

@@ -35,7 +35,13 @@ pub(crate) fn profile(
     let fits = |key: &&Arc<str>| asked.plugin.as_ref().is_none_or(|wanted| ***key == **wanted);
     let status = host.status();
     let plugins = status.iter().map(|plugin| &plugin.key).filter(fits);
-    let counted = plugins.filter_map(|key| Some((key.clone(), counts(host, key, &model)?))).collect();
+    let counted: Vec<_> = plugins.filter_map(|key| Some((key.clone(), counts(host, key, &model)?))).collect();
+    if counted.is_empty() {
+        let [route, name, version] = &model;
+        let model = format!("model `{name}`, version `{version}`, of route `{route}`");
+        let which = asked.plugin.as_ref().map_or("no plugin".to_owned(), |key| format!("no plugin `{key}`"));
+        return Err(format!("{which} counts rows of {model} (is a profile of its for this model?)"));
+    }
     let (_, counts) = one(counted, "plugin with a tally", |(key, _)| format!("plugin={key}"))?;
     let profile = of_window(&counts.0, &counts.1, &model);
     let beside = Beside { columns: columns(schemas, &model), features: beside(&counts.1) };

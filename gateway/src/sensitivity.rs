@@ -38,6 +38,8 @@ struct Sensitivity {
     hypotheses: u64,
     min_effect: f64,
     unstable: Vec<String>,
+    /// Of the features that are to be ignored, those that the profile does not have.
+    unknown: Vec<String>,
     features: Vec<Seen>,
 }
 
@@ -115,6 +117,14 @@ impl Sheet<'_> {
         let Some(span) = sensitivity.span() else { return Vec::new() };
         let this = length(span);
         let mut warnings = Vec::new();
+        if sensitivity.level >= 1.0 {
+            let looks = round(sensitivity.looks_a_month);
+            let words = format!("each of the {looks} looks a month may be wrong");
+            warnings.push(format!("{words}: the effect alone decides (lower `budget`)"));
+        }
+        for name in &sensitivity.unknown {
+            warnings.push(format!("`ignore` names `{name}`, which is no feature of the profile"));
+        }
         let hint = format!("(build it with `--window {this}`, or set `window`)");
         if let Some(window) = profile.window.filter(|window| *window != span) {
             let window = length(window);
@@ -136,10 +146,7 @@ impl Sheet<'_> {
     fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, file, profile, sensitivity: it } = self;
         writeln!(f, "plugin {plugin}, profile {file}: {} rows", profile.made.rows)?;
-        let model = profile.model.as_ref().map_or("any".to_owned(), |model| match &model.version {
-            Some(version) => format!("{}, version {version}", model.name),
-            None => format!("{}, every version", model.name),
-        });
+        let model = profile.model.as_ref().map_or("any".to_owned(), ToString::to_string);
         let of = it.span().map_or(String::new(), |span| format!("of {}, ", length(span)));
         writeln!(f, "  model       {model}")?;
         writeln!(f, "  windows     {of}judged from {} rows on", it.window_rows)?;

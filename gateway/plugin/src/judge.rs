@@ -28,7 +28,7 @@ use crate::prepared::Prepared;
 use crate::share::Share;
 use crate::slot::{Left, Slot};
 use crate::state::{State, StateLimits};
-use crate::tally::{Coverage, Keep};
+use crate::tally::{Coverage, Keep, choose};
 use crate::view::{self, View};
 
 /// How often a plugin is asked what it wants kept.
@@ -277,9 +277,32 @@ impl PluginJudge {
             Some(live) if live.schema.version < schema.version => live.schema = schema.clone(),
             Some(_) => {}
             None => {
+                self.look_for_profile(schema);
                 self.live.insert(schema.id, Live { schema: schema.clone(), view: None });
             }
         }
+    }
+
+    /// Says of a model that is new here if none of the profiles is for it, which is else seen in the state of
+    /// a plugin alone.
+    fn look_for_profile(&self, schema: &Schema) {
+        let (model, profiles) = (view::model(schema), &self.around.profiles);
+        let known = self.live.values().any(|live| view::model(&live.schema) == model);
+        if known || profiles.is_empty() || choose(profiles, &model).is_some() {
+            return;
+        }
+        let of = profiles.iter().filter_map(|profile| profile.model.as_ref());
+        let of: Vec<String> = of.map(ToString::to_string).collect();
+        let [route, name, version] = &model;
+        let fields = [
+            ("plugin", Field::Str(&self.prepared.spec.key)),
+            ("route", Field::Str(route)),
+            ("model", Field::Str(name)),
+            ("model_version", Field::Str(version)),
+            ("profiles_of", Field::Str(&of.join(", "))),
+        ];
+        self.logger
+            .warn("no profile of a plugin is for this model, so that nothing is judged by one", &fields);
     }
 
     fn judge(&mut self, batch: &Batch, now: u64) -> Result<Applied, Fault> {

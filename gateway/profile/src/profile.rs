@@ -71,6 +71,15 @@ pub struct ModelRef {
     pub version: Option<String>,
 }
 
+impl std::fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{}, version {version}", self.name),
+            None => write!(f, "{}, every version", self.name),
+        }
+    }
+}
+
 /// One column that is judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {

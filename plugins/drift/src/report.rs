@@ -148,6 +148,7 @@ pub(crate) fn sensitivity(
         }))
     };
     let unstable = profile.features.iter().filter(|it| it.unstable).map(|it| it.name.as_str());
+    let unknown = settings.ignore.iter().filter(|name| !profile.features.iter().any(|it| it.name == **name));
     json!({
         "profile": profile.digest, "model": profile.model, "model_version": profile.model_version,
         "reference_rows": profile.rows, "window_rows": rows, "blocks": profile.blocks,
@@ -155,6 +156,7 @@ pub(crate) fn sensitivity(
         "budget_looks_a_month": settings.budget, "looks_a_month": pace.looks(),
         "level": pace.level(), "hypotheses": family, "cut_off_p": cut_off_p,
         "min_effect": settings.min_effect, "unstable": unstable.collect::<Vec<_>>(),
+        "unknown": unknown.collect::<Vec<_>>(),
         "features": judged.iter().take(MOST_SEEN).filter_map(feature).collect::<Vec<_>>(),
     })
 }

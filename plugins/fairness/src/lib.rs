@@ -26,6 +26,7 @@ use metrics::{Metrics, STATES, label};
 use report::Verdict;
 use settings::Settings;
 use weir_plugin_sdk::json;
+use weir_plugin_sdk::log;
 use weir_plugin_sdk::looks::Pace;
 use weir_plugin_sdk::prelude::*;
 use weir_plugin_sdk::reference;
@@ -195,6 +196,11 @@ impl Fairness {
         let (observed, missed) = self.windows.read_exchanges(ended, out);
         let share = if observed + missed > 0.0 { observed / (observed + missed) } else { 1.0 };
         self.metrics.show_rates(&self.settings, &rows, share, out);
+        if observed > 0.0
+            && let Some(words) = nothing(&self.settings, &rows)
+        {
+            log(Level::Warn, &format!("{words} in a window with {observed} exchanges of {key}"));
+        }
 
         let due = self.pace.is_due(end_ns, model.last_look_ns);
         let judged = (share >= self.settings.min_observed && due).then(|| self.judge(&rows));
@@ -233,6 +239,16 @@ impl Fairness {
         let Settings { min_rows, min_difference, .. } = self.settings;
         judge::judge(rows, min_rows as f64, (min_difference, self.pace.level()))
     }
+}
+
+/// What no row has, if there is anything: most likely it is written another way.
+fn nothing(settings: &Settings, rows: &[Rows]) -> Option<String> {
+    let Settings { group, positive, .. } = settings;
+    if rows.iter().all(|it| it.weight <= 0.0) {
+        return Some(format!("no row has a `{group}` (`group`) and an outcome"));
+    }
+    let none = !positive.is_empty() && rows.iter().all(|it| it.favourable <= 0.0);
+    none.then(|| format!("no row has the outcome `{positive}` (`positive`)"))
 }
 
 fn entry<'a>(

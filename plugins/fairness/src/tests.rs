@@ -239,6 +239,18 @@ fn false_alarms_keep_to_the_level_with_few_rows_and_many_groups() {
 }
 
 #[test]
+fn a_group_or_an_outcome_that_no_row_has_is_named() {
+    let mut settings = Settings { group: "sex".into(), positive: "yes".into(), ..Settings::default() };
+    let rows = |weight, favourable| Rows { weight, squares: weight, favourable };
+    assert_eq!(nothing(&settings, &[rows(9.0, 1.0), rows(0.0, 0.0)]), None);
+    let words = "no row has the outcome `yes` (`positive`)";
+    assert_eq!(nothing(&settings, &[rows(9.0, 0.0)]).as_deref(), Some(words));
+    settings.group = "sexe".to_owned();
+    let words = "no row has a `sexe` (`group`) and an outcome";
+    assert_eq!(nothing(&settings, &[rows(0.0, 0.0)]).as_deref(), Some(words));
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused_together() {
     let wrong = r#"{"values": ["a", "a", "other"], "max_groups": 0, "min_difference": 1,
         "min_rows": 0, "min_observed": 2, "window": "40d", "score": "s", "positive": "p", "output": "o"}"#;
