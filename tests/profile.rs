@@ -100,6 +100,12 @@ fn blocks_and_windows_of_time_are_measured_and_replayed() {
         &["phi         of 15 blocks of 1d", "windows     of 240 rows and more", "span        15.0 days"],
     );
     holds(&daily, &["day: the time of the rows", "replay      15 windows of 1d judged over 0.5 months"]);
+    // Rows of something else: what the profile has and they lack, all of it.
+    fs::write(at.join("other.csv"), "at,a,b\n2024-01-01,1,2\n").unwrap();
+    let other = ["drift", "replay", "--data", "other.csv", "--profile", "p.json", "--time", "at"];
+    let said_no = CLI.refused(at, &other);
+    holds(&said_no, &["failed to replay `other.csv`: missing: input `"]);
+    assert!(!said_no.contains("--category") && !said_no.contains("--number"), "{said_no}");
     let hourly = CLI.said(at, &[&build[..], &["--season", "hour"]].concat());
     holds(&hourly, &["season      hour, 24 of 24 slots have rows"]);
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use weir_exchange::{Batch, Column, ColumnData, Kind, ObservedRoute, Outcome, Role, Schema, SchemaId};
-use weir_profile::{FeatureKind, Profile, Sheet, SheetColumn, Typing, Values};
+use weir_profile::{BuildError, FeatureKind, Misfits, Profile, Sheet, SheetColumn, Typing, Values};
 use weir_telemetry::log::rfc3339;
 
 use crate::cli::{CliError, ReplayArgs};
@@ -30,8 +30,18 @@ impl Rows {
     pub(super) fn read(args: &ReplayArgs, profile: &Profile) -> Result<Self, CliError> {
         let data = args.data.display();
         let failed = |error: String| format!("failed to replay `{data}`: {error}");
-        let file = File::open(&args.data).map_err(|error| format!("failed to read `{data}`: {error}"))?;
-        let sheet = Sheet::read(file, &typing(args, profile)).map_err(|error| failed(error.to_string()))?;
+        let open = || File::open(&args.data).map_err(|error| format!("failed to read `{data}`: {error}"));
+        let typing = typing(args, profile);
+        let sheet = match Sheet::read(open()?, &typing) {
+            // A column of the profile that is not there: all of them are named, and no option nobody gave.
+            Err(BuildError::Option { .. }) => {
+                let plain = Typing { category: Vec::new(), number: Vec::new(), ..typing };
+                let columns =
+                    Sheet::read(open()?, &plain).map_err(|error| failed(error.to_string()))?.columns;
+                return Err(failed(lacking(profile, &columns).to_string()).into());
+            }
+            read => read.map_err(|error| failed(error.to_string()))?,
+        };
         let (times, _) = sheet.times(&args.time).map_err(|error| failed(error.to_string()))?;
         let mut sheet = match &args.model {
             Some(model) => predicted(sheet, &read_model(model)?).map_err(failed)?,
@@ -119,6 +129,13 @@ fn typing(args: &ReplayArgs, profile: &Profile) -> Typing {
         inputs.filter(move |it| is(&it.kind)).map(|it| it.name.to_string()).collect()
     };
     Typing { category: of(true), number: of(false), missing: args.missing.clone(), guess: true }
+}
+
+/// Inputs of the profile that the data does not have.
+fn lacking(profile: &Profile, columns: &[SheetColumn]) -> Misfits {
+    let inputs = profile.features.iter().filter(|it| it.role == Role::Input);
+    let missing = inputs.filter(|it| !columns.iter().any(|column| column.name == it.name));
+    Misfits { missing: missing.map(|it| (it.role, it.name.clone())).collect(), ..Misfits::default() }
 }
 
 /// A column of predictions or scores is one of the profile's, unless a model has made it.
