@@ -293,7 +293,7 @@ fn conditions_are_shown_logged_when_they_change_and_end_with_their_model() {
 }
 
 #[test]
-fn a_million_label_sets_share_the_overflow_series() {
+fn many_label_sets_share_the_overflow_series() {
     let house = House::default();
     let mut guest = counting("many");
     guest.declared.metrics = vec![metric("rows", 0, &["id"])];
@@ -304,10 +304,10 @@ fn a_million_label_sets_share_the_overflow_series() {
         (3, From::Values(0, 1)),
         (4, From::Values(0, 1)),
     ];
-    // 5000 different labels of four letters, made in place.
+    // 1000 different labels of four letters, made in place.
     let guest = guest.doing(
         "schema",
-        r#"(local.set $x (i32.const 5000))
+        r#"(local.set $x (i32.const 1000))
            (i32.store (i32.const 0x30000) (i32.const 0x30010))
            (i32.store (i32.const 0x30004) (i32.const 4))
            (loop $next
@@ -332,7 +332,7 @@ fn a_million_label_sets_share_the_overflow_series() {
         samples.iter().filter(|s| s.overflow).map(|s| s.value.clone()).collect::<Vec<_>>(),
         [Value::Counter(1.0)]
     );
-    assert_eq!(house.value("weir_series_overflow_total", &[("metric", "many_rows_total")]), Some(4997.0));
+    assert_eq!(house.value("weir_series_overflow_total", &[("metric", "many_rows_total")]), Some(997.0));
     let dropped = house.value("weir_plugin_dropped_total", &[("reason", "handle")]);
     assert_eq!(dropped, Some(1.0), "past the cap there is one handle for all");
     house.still_serves();
